@@ -68,7 +68,7 @@ def _probability(law: Law, low: float, high: float) -> Array:
     """P(low ≤ Y ≤ high), from the nearer tail."""
     if not low <= high:
         raise OptionError(f"prob[{low:g},{high:g}] needs its ends in order.")
-    atom = law.pdf(low) if law.discrete else 0.0
+    atom = law.mass(low)
     below, above = law.cdf(high) - law.cdf(low), law.sf(low) - law.sf(high)
     return np.where(law.cdf(low) < 0.5, below, above) + atom
 
@@ -104,7 +104,7 @@ def ranked(law: Law) -> Function:
     >>> ranked(Uniform(0, 1))(np.array([0.25, 0.5]))
     array([-0.125,  0.   ])
     """
-    return matched(law, lambda y: y * ((law._cdf(y) - law._sf(y)) - (law._pdf(y) if law.discrete else 0.0)))
+    return matched(law, lambda y: y * ((law._cdf(y) - law._sf(y)) - law._mass(y)))
 
 
 def matched(law: Law, function: Function) -> Function:
@@ -142,7 +142,7 @@ def _lorenz(law: Law, share: float) -> Array:
     q = law.quantile(share)
     with np.errstate(all="ignore"):
         below = law._partial_mean(q)
-    at = q * (share - law.cdf(q) + (law.pdf(q) if law.discrete else 0.0))
+    at = q * (share - law.cdf(q) + law.mass(q))
     return (below + at) / law.mean()
 
 
@@ -165,7 +165,12 @@ def mean_between(law: Law, low: Array, high: Array, middle: Array) -> Array:
 
 def _log(law: Law) -> Function:
     """The logarithm; of a continuous law's quantiles that round to zero, of the smallest number instead."""
-    return np.log if law.discrete else lambda y: np.log(np.maximum(y, 5e-324))
+    return np.log if _may_be_zero(law) else lambda y: np.log(np.maximum(y, 5e-324))
+
+
+def _may_be_zero(law: Law) -> bool:
+    """Whether an outcome of zero is one, and not a quantile that was rounded to it."""
+    return law.discrete or bool(np.any(law.mass(0.0) > 0))
 
 
 def _entropy(law: Law, power: float) -> Array:
@@ -185,7 +190,7 @@ def _atkinson(law: Law, aversion: float) -> Array:
 def _relative_moment(law: Law, power: float) -> Array:
     """E (Y/μ)^power."""
     mean = np.asarray(law.mean())[..., None]
-    least = 0.0 if law.discrete else 5e-324
+    least = 0.0 if _may_be_zero(law) else 5e-324
     return _smooth(law, lambda y: (np.maximum(y, least) / mean) ** power)
 
 
@@ -193,7 +198,7 @@ def _poverty(law: Law, power: float, line: Line) -> Array:
     """E[(1 − Y/z)^power; Y < z]."""
     z = line.at(law)
     if power == 0:
-        return law.cdf(z) - (law.pdf(z) if law.discrete else 0.0)
+        return law.cdf(z) - law.mass(z)
     with np.errstate(all="ignore"):
         at = z[..., None]
         found = law._partial(z, lambda y: np.where(y < at, np.abs(1 - y / at) ** power, 0.0))

@@ -50,7 +50,13 @@ OTHER_WORDS = {
     "survival": "sf",
 }
 # below, above the support
-_OUTSIDE = {"_pdf": (0.0, 0.0), "_logpdf": (-np.inf, -np.inf), "_cdf": (0.0, 1.0), "_sf": (1.0, 0.0)}
+_OUTSIDE = {
+    "_pdf": (0.0, 0.0),
+    "_mass": (0.0, 0.0),
+    "_logpdf": (-np.inf, -np.inf),
+    "_cdf": (0.0, 1.0),
+    "_sf": (1.0, 0.0),
+}
 
 
 class Law(OtherWords, ABC):
@@ -110,6 +116,10 @@ class Law(OtherWords, ABC):
 
     def _sf(self, y: Array) -> Array:
         return 1 - self._cdf(y)
+
+    def _mass(self, y: Array) -> Array:
+        """P(Y = y)."""
+        return self._pdf(y) if self.discrete else np.zeros(y.shape)
 
     def _quantile(self, tau: Array) -> Array:
         return invert(self._cdf, self._sf, self._slope, tau, *self._ends(), upper=False)
@@ -221,6 +231,10 @@ class Law(OtherWords, ABC):
     def logpdf(self, y: Any) -> Array:
         """Natural logarithm of `pdf`, accurate far out in the tails; −inf outside the support."""
         return self._at(y, "_logpdf")
+
+    def mass(self, y: Any) -> Array:
+        """P(Y = y): zero of a continuous law, `pdf` of a discrete one."""
+        return self._at(y, "_mass")
 
     def cdf(self, y: Any) -> Array:
         """P(Y ≤ y)."""

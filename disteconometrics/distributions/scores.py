@@ -296,13 +296,13 @@ def pinball(law: Law, y: Any, tau: Any) -> Array:
 def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     """Probability integral transform F(y) of each outcome, (n,): uniform where the law is right.
 
-    Where the law is discrete it is drawn uniformly between P(Y < y) and P(Y ≤ y).
+    Where the law has a mass it is drawn uniformly between P(Y < y) and P(Y ≤ y).
 
     Parameters
     ----------
     law : law of batch shape (n,) or ().
     y : (n,) float64 array.
-    seed : int, Generator or None, for discrete laws.
+    seed : int, Generator or None, for laws with masses.
 
     Raises
     ------
@@ -321,7 +321,7 @@ def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     """
     y = _outcomes(law, y)
     u = law.cdf(y)
-    return u - law.pdf(y) * generator(seed).random(y.shape) if law.discrete else u
+    return np.asarray(u - law.mass(y) * generator(seed).random(y.shape))
 
 
 @tells_words
@@ -352,10 +352,14 @@ def record_scores(law: Law, lower: Any, upper: Any, *, seed: Seed = 0) -> tuple[
     below, above = (np.asarray([law.cdf(y), law.sf(y)]) for y in (low, high))
     # in the tail in which the record is, where the difference has its digits
     p = np.where(below[0] > 0.5, below[1] - above[1], above[0] - below[0])
+    point = getattr(law, "point", None)
+    if point is not None:  # a record is of what is off the mass
+        p = p - np.where((low < point) & (point <= high), law.mass(point), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.log(p)
     known = low == high
     score[known] = np.broadcast_to(law.logpdf(low), low.shape)[known]
+    below[0] -= np.where(known, law.mass(low), 0.0)
     return score, below[0] + (above[0] - below[0]) * generator(seed).random(low.shape)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -22,7 +22,7 @@ from disteconometrics.data.table import as_given
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.errors import DataError, FileFormatError, OptionError
 from disteconometrics.estimators.crossing import Crossable, Crossing
-from disteconometrics.estimators.law_results import FUNCTIONALS
+from disteconometrics.estimators.law_results import FUNCTIONALS, limits_beside_mass, limits_on_the_line
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.crossed_laws import Cell, CrossedLaws, InfluenceLaws
@@ -34,9 +34,9 @@ from disteconometrics.inference.law_effects import (
     Estimation,
     RowLaws,
     check_target,
-    crossings,
     error_of,
     estimates_of,
+    point_of,
     row_gradients,
     row_values,
     with_quantile_limits,
@@ -51,7 +51,14 @@ from disteconometrics.inference.variable_effects import (
     Seen,
     VariableEffects,
 )
-from disteconometrics.inference.withheld import check_finite, checked, is_withheld, warn_unsupported
+from disteconometrics.inference.withheld import (
+    check_finite,
+    checked,
+    hidden_rows,
+    is_withheld,
+    settled,
+    warn_unsupported,
+)
 from disteconometrics.tables import WIDTH, Section, Summary, number
 
 __all__ = [
@@ -465,11 +472,12 @@ class LawAnswers(Crossable):
         averages = [a.whole if by is None else replace(a.whole, shares=shares) for _, shares in groups]
         parts = [(law, f) for f in a.functionals for law in averages]
         labels = [f"{n}{words}" for n in a.names for words, _ in groups]
-        found, functionals = [law.functional(f) for law, f in parts], [f for _, f in parts]
+        error = error_of(a.estimation, whose)
+        found, functionals = [settled(law, f, error) for law, f in parts], [f for _, f in parts]
         answers = checked([n for n in a.names for _ in groups], found, functionals, a.unsupported, a.held)
         plain = estimates_of(labels, answers, a.estimation, whose)
 
-        return with_quantile_limits(plain, parts, error_of(a.estimation, whose))
+        return with_quantile_limits(plain, parts, error)
 
     def effect(
         self,
@@ -686,7 +694,7 @@ class LawAnswers(Crossable):
         InfiniteMomentWarning
             If the fitted tail is too heavy for a functional.
         """
-        a, index = self._new_answering(some(names), on, new)
+        a, index = self.new_answering(some(names), on, new)
         critical, n = critical_value(check_level(level), a.estimation.df), a.laws.size
         parts = []
         warn_unsupported([kind for kind, _ in a.functionals], a.unsupported)
@@ -697,6 +705,8 @@ class LawAnswers(Crossable):
                 columns = _of_each_row(a.laws, functional, a.estimation, critical, a.held)
             else:
                 columns = {"estimate": row_values(a.laws, functional, np.zeros((n, 1))).values}
+            hidden = hidden_rows(a.laws, functional, columns["estimate"], a.held)
+            columns = {k: np.where(hidden, np.nan, v) for k, v in columns.items()}
             values = columns["estimate"]
             gone += [name] * (not a.held.all and bool((np.isnan(values) & a.complete).any()))
             if functional[0] in a.unsupported:
@@ -709,7 +719,7 @@ class LawAnswers(Crossable):
         return pd.concat(parts).iloc[order]
 
     @abstractmethod
-    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+    def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         """What predictions of new rows need, and the rows' index."""
 
 
@@ -722,19 +732,20 @@ def _of_each_row(
     low, high = values - critical * se, values + critical * se
     if functional[0] == "q":
         known = np.flatnonzero(np.isfinite(values))
-        own, support = laws.take(known), laws.support
+        own = laws.take(known)
         target = float(laws.link.quantile(np.array(functional[1][0])))
 
-        def band(u: Array, sign: float) -> Array:
-            z, G = own.each_on_link(support.from_line(u))
+        def over(y: Array, sign: float) -> Array:
+            z, G = own.each_on_link(y)
             return np.asarray(z + sign * critical * estimation.errors(G) - target)
 
-        at, lift = support.to_line(values[known]), support.log_slope(values[known])
-        half = critical * se[known] * np.exp(lift)
-        low[known], high[known] = (
-            support.from_line(crossings(partial(band, sign=sign), at, -sign * half)) for sign in (1.0, -1.0)
-        )
+        if point_of(laws) is None:
+            ends = limits_on_the_line(laws.support, over, values[known], critical * se[known])
+        else:
+            ends = limits_beside_mass(own, over)
+        low[known], high[known] = ends
         low, high = held.limits(low, high)
+        se = np.where(values == point_of(laws), np.nan, se)  # what does not move has no error
     return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
 
 

@@ -30,6 +30,8 @@ KINDS: dict[str, tuple[str, str]] = {
         "distribution_regression.results.DistributionRegressionResults",
     ),
     "FlowDensity": ("flow.flow_density.FlowDensity", "flow.spline_results.FlowResults"),
+    "HurdleFlowDensity": ("flow.flow_density.FlowDensity", "hurdle.HurdleResults"),
+    "HurdleNormalRegression": ("normal.NormalRegression", "hurdle.HurdleResults"),
     "Inequality": ("inequality.Inequality", "inequality.InequalityResults"),
     "JointDensity": ("joint.JointDensity", "joint.JointResults"),
     "Logit": ("binary.logit.Logit", "binary.results.BinaryResults"),

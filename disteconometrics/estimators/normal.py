@@ -18,13 +18,15 @@ from disteconometrics.data.cells import Moments
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     NeedsRows,
+    OptionError,
     OutcomeError,
 )
 from disteconometrics.estimators.absorbed.panel import absorbs
 from disteconometrics.estimators.absorbed.results import fit_absorbed
+from disteconometrics.estimators.hurdle import fit_hurdle
 from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals, warn_condition
 from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
-from disteconometrics.estimators.recorded_normal import fit_recorded
+from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
     FitFacts,
@@ -85,12 +87,14 @@ class NormalRegression(Specification):
     - ``rounded(y, to=0.5, direction="nearest")``: everyone rounded to the grid, or "up" or "down" to it.
     - ``topcoded(y, at=40)``, ``bottomcoded(y, at=0)``: values at the cap or beyond are only known to be
       there; ``at`` may be a column of caps, missing where there is none.
+    - ``mass(y, 0)``: a hurdle, a logit for y being off the point and the regression for the rest; what is
+      recorded at the point, after rounding, is all mass.
 
-    They nest in this order, as ``topcoded(rounded(y, to=1), at=40)``, with increasing functions outside:
-    ``log(topcoded(wage, at=40))``, whose log-likelihood is that of the logarithm, as it is without recorders.
-    Recording must not depend on the outcome beyond that, given the covariates.  A duration that may go on is
-    ``interval(time, end)`` with an end of inf; late entry, several causes and covariates that change on the
-    way are left to survival packages.
+    They nest in this order, as ``mass(topcoded(rounded(y, to=1), at=40), 0)``, with increasing functions
+    outside: ``log(topcoded(wage, at=40))``, whose log-likelihood is that of the logarithm, as it is
+    without recorders. Recording must not depend on the outcome beyond that, given the covariates. A
+    duration that may go on is ``interval(time, end)`` with an end of inf; late entry, several causes and
+    covariates that change on the way are left to survival packages.
 
     Parameters
     ----------
@@ -172,8 +176,8 @@ class NormalRegression(Specification):
 
         Returns
         -------
-        NormalResults, or RecordedNormalResults where the outcome was recorded, or AbsorbedNormalResults where
-        the formula absorbs effects.
+        NormalResults, RecordedNormalResults where the outcome was recorded, HurdleResults where it has a
+        mass, or AbsorbedNormalResults where the formula absorbs effects.
 
         Raises
         ------
@@ -188,24 +192,38 @@ class NormalRegression(Specification):
             cov, t = statsmodels_cov(cov, cov_type, cov_kwds), use_t == "auto" or flag(use_t, "use_t")
             return fit_absorbed(self, data, cov=cov, use_t=t)
         read = FitRows.read(self, data, streams=True, n_jobs=n_jobs, outcome="recorded")
-        exact = read.streamed or read.design.records is None
-        kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=exact)
-        if not exact:
-            return fit_recorded(
-                self, read, kind, isinstance(kind, Cluster) if use_t == "auto" else flag(use_t, "use_t")
-            )
-        rows, facts = _estimate(self, read, kind.columns if isinstance(kind, Cluster) else ())
-        V, scale = rows.covariances(kind)
-        return NormalResults(
-            model=self,
-            spec=rows.spec,
-            facts=replace(facts, readings=rows.end()),
-            rows=rows,
-            coefficients=rows.equation.params,
-            covariance=V,
-            scale_covariance=scale,
-            use_t=use_t == "auto" or flag(use_t, "use_t"),
+        records = None if read.streamed else read.design.records
+        kind = resolve_kind(
+            statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=records is None
         )
+        if records is None or records.at_mass is None:
+            return _fit_rows(self, read, kind, use_t)
+        if use_t not in ("auto", False):
+            raise OptionError(
+                "use_t=True is for one regression; a mass beside it is judged by the normal law."
+            )
+        return fit_hurdle(self, read, kind, lambda model, rows: _fit_rows(model, rows, kind, "auto"))
+
+
+def _fit_rows(
+    model: NormalRegression, read: FitRows, kind: CovarianceKind, use_t: bool | str
+) -> NormalResults | RecordedNormalResults:
+    """Fit rows whose outcomes were told exactly, or as records."""
+    if not read.streamed and read.design.records is not None:
+        by_t = isinstance(kind, Cluster) if use_t == "auto" else flag(use_t, "use_t")
+        return fit_recorded(model, read, kind, by_t)
+    rows, facts = _estimate(model, read, kind.columns if isinstance(kind, Cluster) else ())
+    V, scale = rows.covariances(kind)
+    return NormalResults(
+        model=model,
+        spec=rows.spec,
+        facts=replace(facts, readings=rows.end()),
+        rows=rows,
+        coefficients=rows.equation.params,
+        covariance=V,
+        scale_covariance=scale,
+        use_t=use_t == "auto" or flag(use_t, "use_t"),
+    )
 
 
 # ---- least squares -----------------------------------------------------------------------------------------

@@ -204,7 +204,8 @@ class NormalAnswers(LawAnswers):
         functionals = [parse_functional(n) if on is None and _on_the_line(n) else other(n) for n in given]
         return [functional_name(n) for n in given], functionals
 
-    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+    def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+        """What predictions of new rows need; see `LawAnswers`."""
         read, functionals = self._read(names, on, True)
         X, mean, index = self._new_rows(new)
         laws = NormalRowLaws(columns(X), mean, self.sigma, self.coefficients)

@@ -154,13 +154,6 @@ def _mass(read: FitRows) -> Array:
 def _check_records(records: Records, spec: DesignSpec) -> None:
     """Refuse records of which no normal law can be told."""
     name = spec.outcome.name
-    if records.at_mass is not None:
-        point = f"{spec.outcome.recorders[-1].at:g}"
-        raise OutcomeError(
-            f"NormalRegression fits no mass at {point} of {name!r}: for a corner solution write "
-            f"bottomcoded({name}, at={point}), the Tobit; for a state of its own fit Logit to "
-            f"'I({name} != {point})', and NormalRegression to the other rows."
-        )
     for rows, side in ((records.open_above, "at its cap or above it"), (records.open_below, "below")):
         if rows.all():
             raise OutcomeError(

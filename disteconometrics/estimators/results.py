@@ -58,6 +58,7 @@ NOT_COMPLETED = frozenset(
         "lost_rows",
         "main",
         "named",
+        "new_answering",
         "pictures",
         "rows",
         "saved",

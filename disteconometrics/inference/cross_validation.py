@@ -182,7 +182,9 @@ def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, Array]:
         records = result.spec.outcome_records(test)
         score, pit = scores.record_scores(law, records.lower, records.upper)
         name = f"{told.name} ({', '.join(map(str, told.recorders))})"
-        return name, np.stack([score, np.full(score.shape, np.nan), pit])
+        known = not np.any(records.lower < records.upper)  # as beside a mass
+        ranked = scores.crps(law, records.lower) if known else np.full(score.shape, np.nan)
+        return name, np.stack([score, ranked, pit])
     y = result.spec.outcome_values(test)
     if isinstance(law, JointLaw):
         score = law.logpdf(y)

@@ -392,6 +392,9 @@ def _grid_of(law: Averaged) -> _Grid:
     """Cells between quantiles whose log-odds are even, each parted evenly."""
     levels = expit(np.linspace(-EDGE, EDGE, COARSE))
     ends = np.unique([law.quantile(float(t)) for t in levels])
+    if law.point is not None:  # an edge at the mass, and one just before it where something is
+        before = law.point - SMALL * (ends[-1] - ends[0])
+        ends = np.union1d(ends, [law.point, before] if law.at(before)[0] > 0 else [law.point])
     inner = np.linspace(ends[:-1], ends[1:], FINE, endpoint=False).T.ravel()
     edges = np.unique(np.append(inner, ends[-1]))
     F, density = np.array([law.at(float(y))[:2] for y in edges]).T

@@ -54,10 +54,13 @@ __all__ = [
     "band",
     "check_target",
     "crossings",
+    "crossings_of_mass",
     "error_of",
     "estimates_of",
     "half",
+    "just_below",
     "needs_population",
+    "point_of",
     "row_gradients",
     "row_values",
     "with_quantile_limits",
@@ -69,6 +72,7 @@ MOST_SECANTS = 4
 GRID = 60  # points of a curve
 DRAWS = 4000  # of the Gaussian process behind a uniform band
 LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
+UNSURE = 2.6  # standard errors of F at a mass, within which a level may be on either side
 FEW = 400  # rows whose quantiles say where that of the average is
 
 
@@ -102,7 +106,8 @@ class RowLaws(Protocol):
     """The laws of n rows under coefficients θ (p,).
 
     ``link`` is a law whose quantiles make distribution functions nearly straight, ``support`` where outcomes
-    live, ``origin`` what second moments are taken about.  ``each`` and ``each_on_link`` give numbers (n,)
+    live, ``origin`` what second moments are taken about.  Laws with a mass have it at their ``point`` (see
+    `point_of`), and ``at`` gives the density beside it.  ``each`` and ``each_on_link`` give numbers (n,)
     with a gradient (n, p) for each row, the latter Λ⁻¹(F(y_i | x_i)).
     """
 
@@ -125,6 +130,12 @@ class RowLaws(Protocol):
     def each(self, functional: Functional) -> tuple[Array, Array]: ...
     def each_on_link(self, y: Array) -> tuple[Array, Array]: ...
     def quantile_density(self, tau: float) -> Array: ...
+
+
+def point_of(laws: Any) -> float | None:
+    """Where the laws of rows have a mass; None of continuous ones."""
+    point: float | None = getattr(laws, "point", None)
+    return point
 
 
 def row_values(laws: RowLaws, functional: Functional, W: Array) -> RowValues:
@@ -249,7 +260,8 @@ class Answer(NamedTuple):
     """A number, its gradient in θ (p,), and its averaging rows (n,), which sum to zero.
 
     ``noise`` (n,) are rows that belong to its estimation whomever it speaks of, None where there are none;
-    ``hidden`` is the share of rows in it of which records do not tell what is averaged.
+    ``hidden`` is the share of rows in it of which records do not tell what is averaged; ``at_mass`` says that
+    it is a quantile at a mass, which does not move and has no standard error.
     """
 
     value: float
@@ -257,6 +269,7 @@ class Answer(NamedTuple):
     rows: Array
     noise: Array | None = None
     hidden: float = 0.0
+    at_mass: bool = False
 
     @property
     def varies(self) -> bool:
@@ -300,7 +313,8 @@ def estimates_of(
     """
     values = np.array([a.value for a in answers])
     known = np.array(
-        [bool(np.isfinite(a.value + a.gradient.sum() + a.rows.sum())) for a in answers], dtype=bool
+        [bool(np.isfinite(a.value + a.gradient.sum() + a.rows.sum())) and not a.at_mass for a in answers],
+        dtype=bool,
     )
     V = np.full((len(answers),) * 2, np.nan)
     if known.any():
@@ -358,20 +372,41 @@ class Averaged:
         laws, w = self._own
         return np.asarray(laws.cdf_sums(y, w[:, None])[0])
 
+    @property
+    def point(self) -> float | None:
+        """Where the rows' laws have a mass, None of continuous ones."""
+        return point_of(self.laws)
+
+    def _side(self, tau: float) -> tuple[float, float]:
+        """Where a quantile lies by a mass: below it, at it, or above; the line of continuous laws."""
+        point = self.point
+        if point is None:
+            return -np.inf, np.inf
+        if tau > self.at(point)[0]:
+            return point, np.inf
+        return (-np.inf if tau <= self.at(just_below(point))[0] else point), point
+
+    def _quantile_of_rows(self, tau: float) -> tuple[float, float]:
+        """The average quantile of some rows, and how far these are apart."""
+        laws, w = self._own
+        few = np.unique(np.linspace(0, laws.size - 1, min(FEW, laws.size)).round().astype(np.intp))
+        own = np.atleast_1d(laws.take(few).law.quantile(tau))
+        return float(np.average(own, weights=w[few])), float(np.ptp(own)) or 1.0
+
     def quantile(self, tau: float, near: tuple[float, float] | None = None) -> float:
         """The quantile of the average: Newton's method inside a bracket.
 
         It starts at the quantiles of the rows, or at a value that is ``near`` and moves by a step at most.
         """
-        laws, w = self._own
-        if near is None or laws.size == 1:
-            few = np.unique(np.linspace(0, laws.size - 1, min(FEW, laws.size)).round().astype(np.intp))
-            own = np.atleast_1d(laws.take(few).law.quantile(tau))
-            if laws.size == 1:
-                return float(own.ravel()[0])
-            near = float(np.average(own, weights=w[few])), float(np.ptp(own)) or 1.0
-        y, step = near
-        low, high = -np.inf, np.inf
+        laws = self._own[0]
+        if laws.size == 1:
+            return float(np.atleast_1d(laws.law.quantile(tau)).ravel()[0])
+        y, step = self._quantile_of_rows(tau) if near is None else near
+        low, high = self._side(tau)
+        if low == high:
+            return low
+        if not low < y < high:
+            y = low + step if np.isfinite(low) else high - step
         for _ in range(MOST_STEPS):
             F, f, _ = self.at(y)
             low, high = (y, high) if tau > F else (low, y)
@@ -393,6 +428,8 @@ class Averaged:
             y = self.quantile(numbers[0])
             if self.held.hidden(np.array(y)):
                 return self._withheld
+            if y == self.point:
+                return Answer(y, 0 * self.gradient(y), np.zeros(len(self.shares)), at_mass=True)
             _, f, cdf = self.at(y)
             return Answer(y, -self.gradient(y) / f, self.averaging(-cdf / f))
         if kind == "prob":
@@ -417,10 +454,16 @@ class Averaged:
         a, b = (self.functional(("q", (t,))) for t in levels)
         if np.isnan(a.value + b.value):
             return self._withheld
+        at_mass = a.at_mass and b.at_mass
         if kind == "difference":
-            return Answer(a.value - b.value, a.gradient - b.gradient, a.rows - b.rows)
+            return Answer(a.value - b.value, a.gradient - b.gradient, a.rows - b.rows, at_mass=at_mass)
+        if b.value == 0:
+            raise OptionError(
+                f"q[{levels[1]:g}] is zero, and no ratio to it is a number: use iqr or quantiles."
+            )
         ratio = a.value / b.value
-        return Answer(ratio, (a.gradient - ratio * b.gradient) / b.value, (a.rows - ratio * b.rows) / b.value)
+        gradient, rows = (a.gradient - ratio * b.gradient) / b.value, (a.rows - ratio * b.rows) / b.value
+        return Answer(ratio, gradient, rows, at_mass=at_mass)
 
     @cached_property
     def _moments(self) -> dict[str, Answer]:
@@ -457,16 +500,38 @@ class Averaged:
         G = laws.log_density_sums(y, (w * pdf)[:, None])[0] / f
         return Answer(float(np.log(f)), G, self.averaging(pdf / f))
 
+    @cached_property
+    def _width(self) -> Array:
+        """A first step (1,) away from a mass."""
+        return np.array([abs(self.quantile(0.9) - self.quantile(0.1)) / 8 or 1.0])
+
+    def near_mass(self, tau: float, error: Callable[[Answer], float]) -> bool:
+        """Whether a level is so near to F at the ends of a mass that its quantile may be on either side."""
+        point = self.point
+        if point is None:
+            return False
+        target = float(self._own[0].link.quantile(np.array(tau)))
+        ends = [self.on_link(y) for y in (just_below(point), point)]
+        return any(abs(a.value - target) < UNSURE * error(a) for a in ends)
+
     def quantile_limits(
         self, tau: float, error: Callable[[Answer], float], critical: float, y: float, se: float
     ) -> tuple[float, float]:
         """Limits of a quantile y with error se: where the band z̄ ± c·se of z̄ meets Λ⁻¹(τ), on the line."""
-        laws = self._own[0]
+        laws, point = self._own[0], self.point
         target, support = float(laws.link.quantile(np.array(tau))), laws.support
 
-        def band(u: Array, sign: float) -> Array:
-            a = self.on_link(float(support.from_line(u)[0]))
+        def over(y: Array, sign: float) -> Array:
+            a = self.on_link(float(y[0]))
             return np.array([a.value + sign * critical * error(a) - target])
+
+        if point is not None:
+            ends = [crossings_of_mass(partial(over, sign=s), point, self._width) for s in (1.0, -1.0)]
+            low, high = self.held.limits(*np.concatenate(ends))
+            return float(low), float(high)
+
+        def band(u: Array, sign: float) -> Array:
+            return over(support.from_line(u), sign)
 
         at, lift = (of(np.array([y])) for of in (support.to_line, support.log_slope))
         half = critical * se * np.exp(lift)
@@ -550,6 +615,45 @@ def _bracketed(
     return np.where(step == 0, first, np.where(never, np.sign(step) * np.inf, b))
 
 
+def just_below(point: float) -> float:
+    """The largest number below another: F there is without the mass.
+
+    Examples
+    --------
+    >>> just_below(1.0) < 1.0
+    True
+    """
+    return float(np.nextafter(point, -np.inf))
+
+
+def crossings_of_mass(g: Callable[[Array], Array], point: float, width: Array) -> Array:
+    """Where an increasing g with a jump at a point reaches zero (m,): at the jump, or on either side of it.
+
+    ``width`` (m,) are first steps away from the point; ±inf where g stays on one side, NaN where it has no
+    value.
+
+    Examples
+    --------
+    >>> g = lambda y: np.where(y < 0, y - 1, y + 1) - np.array([0.5, 3.0, -4.0])
+    >>> crossings_of_mass(g, 0.0, np.ones(3)).round(6).tolist()
+    [0.0, 2.0, -3.0]
+    """
+    here, before = np.full(len(width), point), np.full(len(width), just_below(point))
+    at, below = g(here), g(before)
+    above, under = at < 0, below >= 0
+    side = above.astype(float) - under
+    start, step = np.where(under, before, here), side * width
+    for _ in range(MOST_STEPS):
+        found = g(start + step)
+        short = (above & (found < 0)) | (under & (found >= 0))
+        if not short.any():
+            break
+        step = np.where(short, 2 * step, step)
+    never = np.where(above, np.inf, -np.inf)
+    ends = np.where(short, never, crossings(g, start, np.where(short, 0.0, step)))
+    return np.where(np.isnan(at + below), np.nan, ends)
+
+
 def with_quantile_limits(
     plain: Estimates,
     parts: Sequence[tuple[Averaged, Functional]],
@@ -614,13 +718,15 @@ def band(
     sup = as_far_out(critical_of_band(curve.covariance, level, seed), estimation.df)
     point = critical_value(level, estimation.df)
     if inverted:
-        densities = [law.at(y)[1] for y in at]
+        densities = np.array([law.at(y)[1] for y in at])
         d = law.laws.link.pdf(curve.values)
         error = error_of(estimation, target)
+        with np.errstate(divide="ignore", invalid="ignore"):  # at a mass, where no error is asked for
+            widths = curve.std_error * d / densities
         limits = [
-            law.quantile_limits(float(t), error, c, float(y), float(se * d_i / f))
+            law.quantile_limits(float(t), error, c, float(y), float(se))
             for c in (point, sup)
-            for t, y, se, d_i, f in zip(points, at, curve.std_error, d, densities, strict=True)
+            for t, y, se in zip(points, at, widths, strict=True)
         ]
         columns = {"tau": points, "estimate": at}
         ends = list(np.array(limits).reshape(2, -1, 2).transpose(0, 2, 1).reshape(4, -1))

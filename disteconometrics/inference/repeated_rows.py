@@ -10,7 +10,13 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.distributions.support import Support
-from disteconometrics.inference.law_effects import AtOutcome, RowLaws, RowMoments, RowValues
+from disteconometrics.inference.law_effects import (
+    AtOutcome,
+    RowLaws,
+    RowMoments,
+    RowValues,
+    point_of,
+)
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BaseLaw
 
@@ -73,6 +79,11 @@ class RepeatedRowLaws:
     def link(self) -> BaseLaw:
         """As of the distinct rows."""
         return self.own.link
+
+    @property
+    def point(self) -> float | None:
+        """As of the distinct rows."""
+        return point_of(self.own)
 
     @property
     def support(self) -> Support:

@@ -241,7 +241,9 @@ class VariableEffects:
         y = self.seen.outcome
         if kind == "q":
             f = self._own.quantile_density(numbers[0])
-            f = np.maximum(f, np.median(f) / WIDE)  # else one row decides where its law is far too wide
+            smooth = f[np.isfinite(f)]  # a quantile at a mass does not move
+            least = np.median(smooth) / WIDE if len(smooth) else 0.0
+            f = np.maximum(f, least)  # else one row decides where its law is far too wide
             return as_floats((numbers[0] - self.seen.at_most(numbers[0])) / f)
         if kind in ("difference", "ratio"):
             return self._of_two_quantiles(kind, numbers)

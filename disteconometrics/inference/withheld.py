@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import InfiniteMomentWarning, warn_user
 from disteconometrics.inference.held import ALL, MOST_HIDDEN, Held, warn_hidden
-from disteconometrics.inference.law_effects import Answer
+from disteconometrics.inference.law_effects import Answer, Averaged, RowLaws
 from disteconometrics.inference.law_functionals import Functional
 
-__all__ = ["check_finite", "checked", "is_withheld", "warn_unsupported"]
+__all__ = ["check_finite", "checked", "hidden_rows", "is_withheld", "settled", "warn_unsupported"]
 
 
 def checked(
@@ -55,3 +55,24 @@ def check_finite(names: Sequence[str], values: Array) -> None:
         hint = "use quantiles, which do not depend on how far the tail goes, or the scale of the fit."
         text = f"The fitted tail is too heavy for a finite {' or '.join(without)}: {hint}"
         warn_user(InfiniteMomentWarning(text, hint=hint))
+
+
+def settled(law: Averaged, functional: Functional, error: Callable[[Answer], float]) -> Answer:
+    """A functional of an averaged law; of two quantiles, of which one may be a mass, without error."""
+    found, (kind, levels) = law.functional(functional), functional
+    if kind not in ("difference", "ratio"):
+        return found
+    return found._replace(at_mass=found.at_mass or any(law.near_mass(t, error) for t in levels))
+
+
+def hidden_rows(laws: RowLaws, functional: Functional, values: Array, held: Held) -> Mask:
+    """Rows (n,) of which records do not tell a functional with these values."""
+    kind, numbers = functional
+    if held.all or held.hides(functional) or (kind == "prob" and held.hides_between(numbers)):
+        return np.full(len(values), not held.all)
+    if kind == "q":
+        return held.hidden(values)
+    zero = np.zeros((len(values), 1))
+    levels = numbers if kind in ("difference", "ratio") else ()
+    parts = [held.hidden(laws.by_row(("q", (level,)), zero).values) for level in levels]
+    return np.asarray(np.logical_or.reduce([np.zeros(len(values), dtype=bool), *parts]))

@@ -16,6 +16,7 @@ import pandas as pd
 from disteconometrics.arrays import AnyArray, Array, as_floats
 from disteconometrics.checks import whole
 from disteconometrics.data.table import list_names
+from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.making import law
 from disteconometrics.errors import MissingColumnError, OptionError
@@ -53,7 +54,8 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     """Draw the fitted density over the histogram of the outcome, with a uniform band; or that of a law alone.
 
     With covariates it is that of the averaged law.  Records of an outcome that lies between two ends are bars
-    between these, and the curve is broken there; it ends where records tell nothing.
+    between these, and the curve is broken there; it ends where records tell nothing.  A mass is a stem with
+    its probability, whose height has no unit beside a density.
 
     Parameters
     ----------
@@ -88,7 +90,9 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     rows, bins = result.data_rows(), whole(bins, "bins", 1)
     y, weights = rows.y, rows.scaled_weights
     fitted = result.distribution()
-    low, high = (fitted.average() if fitted.batch_shape else fitted).quantile([0.001, 0.999])
+    beside = fitted.rest if isinstance(fitted, WithMass) else fitted  # a density is of what is off a mass
+    y = y[y != fitted.point] if isinstance(fitted, WithMass) else y
+    low, high = (beside.average() if beside.batch_shape else beside).quantile([0.001, 0.999])
     low, high = (
         max(low, float(y.min()) - 0.05 * (high - low)),
         min(high, float(y.max()) + 0.05 * (high - low)),
@@ -105,7 +109,21 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     axes.plot(table.y, table.estimate, color=ACCENT, linewidth=CURVE, linestyle="-" if told else "--")
     axes.set_ylim(0, 1.08 * max(highest, float(table.band_high.quantile(0.98))))
     axes.margins(x=0)
+    _draw_mass(axes, fitted)
     return finish(axes, result.labels()[0], "density", table)
+
+
+def _draw_mass(axes: Any, drawn: Law) -> None:
+    """A stem at the mass of a law, or of the average of several, as high as its probability of the axis."""
+    one = drawn.average() if drawn.batch_shape else drawn
+    if not isinstance(one, WithMass):
+        return
+    share, point, top = float(one.share), one.point, axes.get_ylim()[1]
+    axes.plot(
+        [point, point], [0, share * top], color=DARK, linewidth=2.5, solid_capstyle="butt", clip_on=False
+    )
+    axes.plot([point], [share * top], "o", color=DARK, markersize=5, clip_on=False)
+    write(axes, f"{share:.0%} at {point:g}", (point, share * top), (7, 3))
 
 
 def _density_of_law(drawn: Law, ax: Axes | None) -> Axes:
@@ -118,6 +136,7 @@ def _density_of_law(drawn: Law, ax: Axes | None) -> Axes:
     axes.plot(table.y, table.estimate, color=ACCENT, linewidth=CURVE)
     axes.set_ylim(0, None)
     axes.margins(x=0)
+    _draw_mass(axes, one)
     return finish(axes, drawn.outcome or "y", "density", table)
 
 

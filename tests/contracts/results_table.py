@@ -91,6 +91,15 @@ RESULTS: dict[str, Case] = {
         cov="HC0",
         checked="cannot record them again",
     ),
+    "NormalRegression, mass": Case(
+        lambda: de.NormalRegression("mass(spent, 0) ~ log(income)"), "spent", {"cov": "HC1"}, cov="HC0"
+    ),
+    "FlowDensity, mass": Case(
+        lambda: de.FlowDensity("mass(rounded(spent, to=10), 0) ~ log(income)"),
+        "spent",
+        cov=de.Cluster("rich"),
+        checked="cannot record them again",
+    ),
     "Decomposition": Case(
         lambda: de.Decomposition(
             estimator=de.NormalRegression("TUCE ~ GPA"), by="PSI", functionals=["mean", "q[0.5]"]
@@ -178,6 +187,10 @@ def table(name: str) -> pd.DataFrame:
         return pd.DataFrame({"x": x, "y": (x > 5).astype(int)})
     engel = de.datasets.engel()
     engel = engel.assign(rich=np.where(engel["income"] > engel["income"].median(), "yes", "no"))
+    if name == "spent":
+        return engel.assign(
+            spent=np.where(np.arange(len(engel)) % 4, (engel["foodexp"] / 10).round() * 10, 0.0)
+        )
     if name == "tens":
         return engel.assign(foodexp=(engel["foodexp"] / 10).round() * 10)
     return engel.iloc[::3] if name == "few" else engel

@@ -19,6 +19,7 @@ Y = np.exp(1 + 0.3 * X + 0.2 * G + 0.3 * RNG.normal(size=N))
 DATA = pd.DataFrame(
     {"g": G, "x": X, "y": Y, "high": (3 + RNG.logistic(size=N) < Y).astype(int), "c": np.arange(N) // 2}
 )
+DATA["piled"] = np.where((RNG.random(N) < 0.3) & (np.abs(X) < 1.5), 0.0, Y)
 NUMBERS = ["mean", "std", "q[0.5]"]
 ESTIMATORS: dict[str, tuple[Any, list[str]]] = {
     "CLogLog": (de.CLogLog("high ~ x"), ["mean"]),
@@ -30,6 +31,11 @@ ESTIMATORS: dict[str, tuple[Any, list[str]]] = {
     "Logit": (de.Logit("high ~ x"), ["mean"]),
     "NormalRegression": (de.NormalRegression("y ~ x"), NUMBERS),
     "Probit": (de.Probit("high ~ x"), ["mean"]),
+    "HurdleNormalRegression": (de.NormalRegression("mass(piled, 0) ~ x"), ["mean", "std", "q[0.6]"]),
+    "HurdleFlowDensity": (
+        de.FlowDensity("mass(piled, 0) ~ x", support="positive", flow=de.MonotoneSpline(structure="linear")),
+        ["mean", "std", "q[0.6]", "gini"],
+    ),
 }
 COMMON: dict[str, Any] = {"levels": [0.3, 0.5, 0.7], "draws": 100, "seed": 1}
 

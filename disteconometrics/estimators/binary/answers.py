@@ -105,7 +105,8 @@ class BinaryAnswers(LawAnswers):
         X, offset, _ = self._new_rows(new)
         return _laws(self.fitted_index, offset, X)
 
-    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+    def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+        """What predictions of new rows need; see `LawAnswers`."""
         raise OptionError("predict(new, ci=True) gives P(y = 1 | x) of each row with limits.")
 
     @as_given

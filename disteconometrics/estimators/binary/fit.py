@@ -254,22 +254,20 @@ def equation_of(
 def estimate(
     model: Any,
     kernel: Kernel,
-    data: Any,
+    read: FitRows,
     *,
     maxiter: int,
     clusters: tuple[str, ...] = (),
-    n_jobs: int | None = None,
 ) -> tuple[BinaryRows, BinaryFacts, Infinite | None]:
-    """Fit a specification to a table.
+    """Fit a specification to rows.
 
     Parameters
     ----------
     model : the specification.
     kernel : Kernel, its law.
-    data : pandas or polars DataFrame, or dict of arrays.
+    read : FitRows, with outcomes 0 and 1.
     maxiter : int, passes over the rows at most.
     clusters : columns whose sums of scores will be asked for.
-    n_jobs : workers that read the parts of a source.
 
     Returns
     -------
@@ -278,10 +276,9 @@ def estimate(
 
     Raises
     ------
-    DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
+    DataError, OptionError, CollinearityError, SeparationError
     """
     maxiter = whole(maxiter, "maxiter", 1)
-    read = FitRows.read(model, data, streams=model.likelihood_penalty is None, n_jobs=n_jobs)
     names, blocks = read.names, read.blocks()
     last = partial(last_sums, clusters, read.weights_count) if read.streamed else None
     objective = IndexModel(kernel, blocks, read.size, last)

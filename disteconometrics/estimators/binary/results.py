@@ -34,6 +34,7 @@ from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, che
 from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -66,7 +67,7 @@ from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
 from disteconometrics.tables import Summary, printable
 
-__all__ = ["BinaryResults", "fit_binary"]
+__all__ = ["BinaryResults", "fit_binary", "fit_binary_rows"]
 
 PENALISED_SAMPLE = "Firth's penalty has no population of which the sample's estimate is the truth"
 
@@ -83,10 +84,18 @@ def fit_binary(
 ) -> BinaryResults:
     """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
     kind, t = resolve_kind(cov, model.weight_type, surveys=True), flag(use_t, "use_t")
+    read = FitRows.read(model, data, streams=model.likelihood_penalty is None, n_jobs=n_jobs)
+    return fit_binary_rows(model, kernel, read, kind=kind, use_t=t, maxiter=maxiter)
+
+
+def fit_binary_rows(
+    model: Any, kernel: Kernel, read: FitRows, *, kind: CovarianceKind, use_t: bool, maxiter: int = 100
+) -> BinaryResults:
+    """The same on rows that have been read, with a covariance that `resolve_kind` has checked."""
     clusters = kind.columns if isinstance(kind, Cluster) else ()
-    rows, facts, infinite = estimate(model, kernel, data, maxiter=maxiter, clusters=clusters, n_jobs=n_jobs)
+    rows, facts, infinite = estimate(model, kernel, read, maxiter=maxiter, clusters=clusters)
     if rows.penalised is not None:
-        check_options(kind, t)
+        check_options(kind, use_t)
     V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
     return BinaryResults(
         model=model,
@@ -95,7 +104,7 @@ def fit_binary(
         rows=rows,
         coefficients=rows.equation.params,
         covariance=V,
-        use_t=t,
+        use_t=use_t,
         infinite=infinite,
     )
 

@@ -37,7 +37,16 @@ __all__ = [
 
 LITTLE = 0.2  # share of rows outside the other group's covariates from which a warning says so
 # Kinds of files of results whose laws can be averaged over other rows.
-CROSSED = ("CLogLog", "DistributionRegression", "FlowDensity", "Logit", "NormalRegression", "Probit")
+CROSSED = (
+    "CLogLog",
+    "DistributionRegression",
+    "FlowDensity",
+    "HurdleFlowDensity",
+    "HurdleNormalRegression",
+    "Logit",
+    "NormalRegression",
+    "Probit",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ from disteconometrics.distributions.support import Support, support_of
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow.alternative import trained_alternative
 from disteconometrics.estimators.flow.product import fit_product
-from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline
+from disteconometrics.estimators.flow.spline_results import FlowResults, fit_density
+from disteconometrics.estimators.hurdle import HurdleResults
 from disteconometrics.estimators.joint import JointResults
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.flows.monotone_spline import MonotoneSpline
@@ -48,7 +49,8 @@ class FlowDensity(Specification):
         ``"topcoded(wage, at=40) ~ educ"`` and other left sides that say how outcomes were recorded, by
         ``interval``, ``brackets``, ``rounded``, ``topcoded`` and ``bottomcoded``.  The law is then that of
         the outcome before; what records do not tell of it is withheld: beyond a cap its quantiles, and means
-        and spreads.
+        and spreads.  ``"mass(earnings, 0) ~ educ"`` is a hurdle: a logit for being off the point, and the
+        density of the rest.
     flow : "auto", MonotoneSpline, or a flow by name
         "auto" is ``MonotoneSpline()``, of joint outcomes a pool of products of splines; from 2,000 rows on,
         with six covariate columns or joint outcomes and no ``cov``, a normal mixture behind a net if that is
@@ -139,7 +141,7 @@ class FlowDensity(Specification):
 
     def fit(
         self, data: Any, *, cov: CovarianceKind | None = None, seed: Seed = None
-    ) -> FlowResults | TrainedFlowResults | JointResults:
+    ) -> FlowResults | TrainedFlowResults | JointResults | HurdleResults:
         """Estimate the density on a table, or on a source larger than memory.
 
         Of a source (a path, a dataset, a lazy or dask frame, `Parts`) covariates must take few values: 0/1,
@@ -160,13 +162,13 @@ class FlowDensity(Specification):
 
         Returns
         -------
-        FlowResults, TrainedFlowResults of a flow by name, or JointResults of splines for joint outcomes
+        FlowResults, TrainedFlowResults of a flow by name, JointResults of splines for joint outcomes, or
+        HurdleResults where the outcome has a mass.
 
         Raises
         ------
         DataError, FormulaError, OptionError, OutcomeError, CollinearityError, NeedsRows
-            OutcomeError also for ``mass`` on the left side, and for recorded outcomes of flows by name and of
-            several outcomes.
+            OutcomeError also for recorded outcomes of flows by name and of several outcomes.
 
         Warns
         -----
@@ -187,8 +189,10 @@ class FlowDensity(Specification):
             joint: JointResults | TrainedFlowResults = fit_product(self, data, cov, seed)
             return joint
         seed_sequence(seed if seed is not None else 0)  # refused before the fit where it is none
-        result = fit_spline(self, data, cov)
-        return result if cov is not None else self._or_rival(result, data, seed)
+        result = fit_density(self, data, cov)
+        if cov is not None or isinstance(result, HurdleResults):
+            return result
+        return self._or_rival(result, data, seed)
 
     def resampling(self, result: Any) -> SplineResampling | None:
         """What `bootstrap` uses to weigh the rows of a spline anew; None of other flows."""

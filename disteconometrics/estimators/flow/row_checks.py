@@ -42,7 +42,6 @@ __all__ = [
     "inexact",
     "not_of_source",
     "not_recorded",
-    "refuse_mass",
     "ties",
     "warn_outside",
     "warn_ties",
@@ -151,20 +150,6 @@ def warn_ties(found: Ties, name: str, rows: float) -> None:
         sides = " or ".join(f"'{side.format(name)} ~ …'" for side in found.sides)
         hint = f"a left side that says how the values were recorded, {sides}, {hint}"
     warn_user(DiscreteOutcomeWarning(f"{found.words(name, rows)} Consider {hint}.", column=name, hint=hint))
-
-
-def refuse_mass(records: Records | None, name: str) -> None:
-    """Refuse a mass, which no density has.
-
-    Raises
-    ------
-    OutcomeError
-    """
-    if records is not None and records.at_mass is not None:
-        raise OutcomeError(
-            f"FlowDensity fits no mass of {name!r} yet: fit its share by Logit, e.g. 'I(y > 0) ~ …', and the "
-            f"law of the rest by FlowDensity on the other rows."
-        )
 
 
 def not_recorded(records: Records | None, what: str) -> None:

@@ -27,7 +27,6 @@ from disteconometrics.distributions.spline_pieces import NODES, WEIGHTS, node_co
 from disteconometrics.distributions.spline_sums import tail_moments, with_tails
 from disteconometrics.distributions.support import Support
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
-from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BASES, BaseLaw
@@ -72,7 +71,6 @@ class SplineRowLaws:
     solution: Solution
     X: Array
     single: bool = False  # whether the rows have one law, without covariates
-    held: Held = ALL  # the outcomes between which records tell the law; NaN beyond
 
     @property
     def size(self) -> int:
@@ -158,11 +156,8 @@ class SplineRowLaws:
     def by_row(self, functional: Functional, W: Array) -> RowValues:
         """A functional of every row's law (n,), and Σ w ∂T/∂θ (v, p) for weights W (n, v)."""
         kind, numbers = functional
-        if self.held.hides(functional) or (kind == "prob" and self.held.hides_between(numbers)):
-            return RowValues(np.full(len(self.X), np.nan), np.zeros((W.shape[1], len(self.solution.theta))))
         if kind == "q":
-            found = self._quantiles(numbers[0], W)
-            return found._replace(values=np.where(self.held.hidden(found.values), np.nan, found.values))
+            return self._quantiles(numbers[0], W)
         if kind == "prob":
             low, high = numbers
             values = self.at(high).cdf - self.at(low).cdf

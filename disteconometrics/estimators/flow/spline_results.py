@@ -34,6 +34,7 @@ from disteconometrics.estimators.flow.spline_inference import (
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, fit_source, plan_of
 from disteconometrics.estimators.flow.tail_moments import OfSample, unsupported_moments
+from disteconometrics.estimators.hurdle import HurdleResults, fit_hurdle
 from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
     OF_EFFECTS,
@@ -63,7 +64,7 @@ from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.row_sums import RowTransform
 from disteconometrics.tables import Summary, printable
 
-__all__ = ["FlowResults", "fit_spline"]
+__all__ = ["FlowResults", "fit_density", "fit_spline"]
 
 
 LEVEL = 0.95
@@ -74,17 +75,30 @@ KINDS = {
 }  # of covariances that a label names in full
 
 
-def fit_spline(
-    model: Any, data: Any, cov: CovarianceKind | None = None, like: SplineFlow | None = None
-) -> FlowResults:
-    """Fit the monotone spline of a specification to a table.
+def fit_density(model: Any, data: Any, cov: CovarianceKind | None = None) -> FlowResults | HurdleResults:
+    """Fit the monotone spline of a specification to a table, beside a mass if the left side has one.
 
     Parameters
     ----------
     model : FlowDensity of one outcome.
     data : table.
     cov : as in its ``fit``.
-    like : SplineFlow whose base and kind of centre are taken, None to choose them.
+
+    Raises
+    ------
+    DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+    """
+    kind, read = _kind(cov, model.weight_type), _read(model, data)
+    records = None if read.streamed else read.design.records
+    if records is None or records.at_mass is None:
+        return _fitted(model, read, kind)
+    return fit_hurdle(model, read, kind, partial(_fitted, kind=kind))
+
+
+def fit_spline(
+    model: Any, data: Any, cov: CovarianceKind | None = None, like: SplineFlow | None = None
+) -> FlowResults:
+    """The same of an outcome without a mass, with base and kind of centre ``like`` another's if given.
 
     Raises
     ------
@@ -96,8 +110,14 @@ def fit_spline(
     >>> fit_spline(de.FlowDensity("log(foodexp) ~ 1"), de.datasets.engel()).nobs
     235.0
     """
-    kind = _kind(cov, model.weight_type)
-    read = FitRows.read(model, data, streams=True, few=(MOST_CELLS, MOST_NUMBERS), outcome="recorded")
+    return _fitted(model, _read(model, data), _kind(cov, model.weight_type), like)
+
+
+def _read(model: Any, data: Any) -> FitRows:
+    return FitRows.read(model, data, streams=True, few=(MOST_CELLS, MOST_NUMBERS), outcome="recorded")
+
+
+def _fitted(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow | None = None) -> FlowResults:
     if isinstance(read.design, StreamDesign):
         fit = fit_source(model, read.design, kind, like)
     else:
@@ -406,11 +426,12 @@ class FlowResults(FittedResult, LawAnswers):
         flow, of = self.flow, partial(SplineRowLaws, self.flow, self.main)
         return distinct_laws(self._covariates(new, warn=False)[0], of, lambda X: -flow.centre.location(X))
 
-    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+    def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+        """What predictions of new rows need; see `LawAnswers`."""
         names_, functionals, flow = self._read(names, on, True)
         X, index = self._covariates(new)
         held = self._held(flow)
-        laws = SplineRowLaws(flow, self.undersmoothed, X, held=held)
+        laws = SplineRowLaws(flow, self.undersmoothed, X)
         estimation = self._given_rows(self.undersmoothed)
         without = {} if self.rows is None else self.answering(names, on, near=True).unsupported
         complete = np.asarray(~np.isnan(X).any(axis=1))

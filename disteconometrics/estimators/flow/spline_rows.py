@@ -212,7 +212,6 @@ def fit_rows(
     """
     spec, y, support = read.spec, read.y, model.domain
     outcome, X = spec.outcome.name, spec.without_constant(read.X)
-    checks.refuse_mass(read.design.records, outcome)
     records, groups = checks.inexact(read.design.records, support), _groups(spec.names)
     counts = read.weights if read.frequency else None
     enough = checks.check_rows(y, counts, X.shape[1], outcome)

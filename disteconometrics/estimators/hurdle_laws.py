@@ -1,0 +1,348 @@
+"""Laws of rows with a mass: a probability of being off its point, a law of the rest, both estimations as one.
+
+With p = P(y ≠ c | x) and G the law of the rest, F(y | x) = p·G(y | x) + (1 − p)·1{y ≥ c}.  Coefficients are
+θ = (those of p, those of G), whose informations do not meet.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.linalg import block_diag
+
+from disteconometrics.arrays import Array, Indices, Mask, as_floats
+from disteconometrics.distributions.atom import WithMass
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.support import Support
+from disteconometrics.errors import FewClustersWarning
+from disteconometrics.estimators.index_laws import ProbabilityRowLaws
+from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.inference.influence import answers_covariance, influence_covariance, is_model_based
+from disteconometrics.inference.law_effects import (
+    AtOutcome,
+    Estimation,
+    RowLaws,
+    RowMoments,
+    RowValues,
+    needs_population,
+)
+from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.likelihoods.monotone import BaseLaw
+
+__all__ = ["HurdleEstimation", "HurdleRowLaws"]
+
+STEP = 1e-5  # of a probability, for derivatives of functionals that have no closed form here
+EACH = 256  # rows whose own gradients are taken at once
+MOST_KEPT = 20_000_000  # numbers of rows of coefficients that are kept
+LEAST = 1e-300  # probability that a link is asked for
+
+
+@dataclass(frozen=True, eq=False)
+class HurdleRowLaws:
+    """The laws of n rows with a mass at a point; see `inference.law_effects.RowLaws`.
+
+    Parameters
+    ----------
+    point : float, where the mass is.
+    occurs : ProbabilityRowLaws of being off it.
+    rest : RowLaws of outcomes that are.
+    """
+
+    point: float
+    occurs: ProbabilityRowLaws
+    rest: RowLaws
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return self.rest.size
+
+    @property
+    def link(self) -> BaseLaw:
+        """That of the rest."""
+        return self.rest.link
+
+    @property
+    def support(self) -> Support:
+        """Where the rest lives."""
+        return self.rest.support
+
+    @property
+    def origin(self) -> float:
+        """That of the rest."""
+        return self.rest.origin
+
+    @cached_property
+    def p(self) -> Array:
+        """Probabilities (n,) of being off the point."""
+        return self.occurs.kernel.probability(self.occurs.eta)
+
+    @cached_property
+    def law(self) -> WithMass:
+        """The law of every row."""
+        return self._with(self.rest.law, self.p)
+
+    def _with(self, rest: Law, p: Array) -> WithMass:
+        return WithMass(rest, self.point, 1 - (p if rest.batch_shape else p[0]))
+
+    def take(self, rows: Any) -> HurdleRowLaws:
+        """The laws of some rows."""
+        return replace(self, occurs=self.occurs.take(rows), rest=self.rest.take(rows))
+
+    def _sums(self, of_p: Array, of_rest: Array) -> Array:
+        """Sums (v, k + q) from weighted derivatives in p (n, v), and sums of the rest (v, q)."""
+        return np.column_stack([self.occurs.by_row(("mean", ()), of_p).sums, of_rest])
+
+    # ---- at an outcome -------------------------------------------------------------------------------------
+
+    def _inside(self, y: float) -> bool:
+        return bool(self.support.low < y < self.support.high)
+
+    def _rest_at(self, y: float) -> AtOutcome:
+        if self._inside(y):
+            return self.rest.at(y)
+        none = np.zeros(self.size)
+        return AtOutcome(none + (y >= self.support.high), none)
+
+    def at(self, y: float) -> AtOutcome:
+        """Distribution function (n,) at an outcome, and the density of the rest there times p."""
+        rest = self._rest_at(y)
+        return AtOutcome(self.p * rest.cdf + (1 - self.p) * (y >= self.point), self.p * rest.pdf)
+
+    def cdf_sums(self, y: float, W: Array) -> Array:
+        """Σ w ∂F(y | x)/∂θ (v, k + q)."""
+        of_p = W * (self._rest_at(y).cdf - float(y >= self.point))[:, None]
+        return self._sums(of_p, self.rest.cdf_sums(self._near(y), W * self.p[:, None] * self._inside(y)))
+
+    def _near(self, y: float) -> float:
+        """An outcome inside the support, of which the sums beyond it are zero."""
+        return y if self._inside(y) else float(self.support.from_line(np.array(0.0)))
+
+    def log_density_sums(self, y: float, W: Array) -> Array:
+        """Σ w ∂log f(y | x)/∂θ (v, k + q), beside the point."""
+        return self._sums(W / self.p[:, None], self.rest.log_density_sums(y, W))
+
+    def moments(self, W: Array) -> RowMoments:
+        """Mean and variance (n,), and sums of gradients of moments about `origin`."""
+        p = self.p
+        rest = self.rest.moments(W * p[:, None])
+        away, c, m = rest.mean - self.point, self.point - self.origin, rest.mean - self.origin
+        second = rest.var + m * m - c * c
+        with np.errstate(invalid="ignore"):  # where a row has no mean or no variance
+            return RowMoments(
+                self.point + p * away,
+                p * rest.var + p * (1 - p) * away**2,
+                self._sums(W * away[:, None], rest.first),
+                self._sums(W * second[:, None], rest.second),
+            )
+
+    # ---- functionals of each row ---------------------------------------------------------------------------
+
+    def by_row(self, functional: Functional, W: Array) -> RowValues:
+        """A functional of every row's law (n,), and Σ w ∂T/∂θ (v, k + q) for weights W (n, v)."""
+        kind, numbers = functional
+        if kind == "mean":
+            rest = self.rest.by_row(functional, W * self.p[:, None])
+            away = rest.values - self.point
+            return RowValues(self.point + self.p * away, self._sums(W * away[:, None], rest.sums))
+        if kind in ("var", "std"):
+            return self._spread(kind, W)
+        if kind == "prob":
+            low, high = numbers
+            sums = self.cdf_sums(high, W) - self.cdf_sums(low, W)
+            return RowValues(self.at(high).cdf - self.at(low).cdf, sums)
+        if kind == "q":
+            values, G = self.each(functional)
+            return RowValues(values, W.T @ np.where((W != 0).any(axis=1, keepdims=True), G, 0.0))
+        return self._by_steps(numbers[0], W)
+
+    def _spread(self, kind: str, W: Array) -> RowValues:
+        found = self.moments(np.zeros((len(W), 1)))
+        root = np.sqrt(found.var)
+        w = W / (2 * root)[:, None] if kind == "std" else W
+        v, of_mean = W.shape[1], -2 * (found.mean - self.origin)[:, None] * w
+        sums = self.moments(np.concatenate([w, of_mean], axis=1))
+        return RowValues(root if kind == "std" else found.var, sums.second[:v] + sums.first[v:])
+
+    def _by_steps(self, of: Callable[[Law], Any], W: Array) -> RowValues:
+        """Any function of laws: by differences in p, and those that the rest takes in its own."""
+        rest, p, n = self.rest.take(np.arange(self.size)), self.p, self.size
+
+        def at(law: Law, p: Array) -> Array:
+            return as_floats(of(self._with(law, p))).reshape(n)
+
+        low, high = np.maximum(p - STEP, 0.0), np.minimum(p + STEP, 1.0)
+        of_p = (at(rest.law, high) - at(rest.law, low)) / (high - low)
+        found = rest.by_row(("other", (lambda law: at(law, p),)), W)
+        return RowValues(found.values, self._sums(W * of_p[:, None], found.sums))
+
+    def each(self, functional: Functional) -> tuple[Array, Array]:
+        """A functional of every row's law (n,), and its gradient in each row (n, k + q)."""
+        if functional[0] == "q":
+            return self._quantiles(functional[1][0])
+        k, q = len(self.occurs.coefficients), self._size_of_rest
+        known = np.flatnonzero(~np.isnan(self.p))
+        values, G = np.full(self.size, np.nan), np.full((self.size, k + q), np.nan)
+        for i in range(0, len(known), EACH):
+            at = known[i : i + EACH]
+            values[at], G[at] = self.take(at).by_row(functional, np.eye(len(at)))
+        return values, G
+
+    @cached_property
+    def _size_of_rest(self) -> int:
+        """Coefficients of the rest."""
+        return int(self.rest.take([0]).by_row(("mean", ()), np.zeros((1, 1))).sums.shape[1])
+
+    def _quantiles(self, tau: float) -> tuple[Array, Array]:
+        """Quantiles (n,) and gradients −(∂F/∂θ)/f, zero at the mass, which does not move."""
+        y = np.asarray(self.law.quantile(tau)).reshape(self.size)
+        moves = np.isfinite(y) & (y != self.point)
+        G = np.full((self.size, len(self.occurs.coefficients) + self._size_of_rest), np.nan)
+        G[y == self.point] = 0.0
+        if moves.any():
+            own = self.take(np.flatnonzero(moves))
+            F, f = own._cdf_each(y[moves]), own._density(y[moves])
+            G[moves] = -F / f[:, None]
+        return y, G
+
+    def _density(self, y: Array) -> Array:
+        """Densities (n,) at outcomes beside the point, one for each row."""
+        return np.asarray(self.law.pdf(y)).reshape(self.size)
+
+    def _cdf_each(self, y: Array) -> Array:
+        """∂F(y_i | x_i)/∂θ (n, k + q) at outcomes (n,)."""
+        inside: Mask = np.asarray((self.support.low < y) & (y < self.support.high))
+        beyond = as_floats(y >= self.support.high)
+        z, G = self.rest.each_on_link(np.where(inside, y, self._near(self.support.high)))
+        F = np.where(inside, self.link.cdf(z), beyond)
+        density = np.where(inside, np.exp(self.link.logpdf(z)), 0.0)
+        _, of_p = self.occurs.each(("mean", ()))
+        return np.column_stack([(F - (y >= self.point))[:, None] * of_p, (self.p * density)[:, None] * G])
+
+    def each_on_link(self, y: Array) -> tuple[Array, Array]:
+        """Λ⁻¹(F(y_i | x_i)) (n,), and its gradient (n, k + q)."""
+        F = np.asarray(self.law.cdf(y)).reshape(self.size)
+        z = self.link.quantile(np.clip(F, LEAST, 1 - 1e-16))
+        return z, self._cdf_each(y) / np.exp(self.link.logpdf(z))[:, None]
+
+    def quantile_density(self, tau: float) -> Array:
+        """Densities (n,) of rows' laws at their quantiles; infinite at the mass."""
+        y = np.asarray(self.law.quantile(tau)).reshape(self.size)
+        return np.where(y == self.point, np.inf, self._density(y))
+
+
+@dataclass(frozen=True, eq=False)
+class HurdleEstimation:
+    """What both parts say of answers with gradients (q, k + m); see `inference.law_effects.Estimation`.
+
+    The scores of the rest are zero in rows at the mass, so that clusters and lags go through both parts.
+
+    Parameters
+    ----------
+    occurs, rest : Estimation of either part; the rows of the rest are ``kept`` among the ``size`` rows.
+    split : int, coefficients k of the first part.
+    given : (k + m, k + m) float64 array or None, the covariance of θ of a saved fit, whose rows are lost.
+    """
+
+    occurs: Estimation
+    rest: Estimation
+    split: int
+    df: float
+    clusters: int | None = None
+    kept: Indices | None = None
+    size: int = 0
+    kind: CovarianceKind | None = None
+    weights: Array | None = None
+    weight_type: str | None = None
+    codes: Callable[..., Any] | None = None
+    order: Callable[..., Any] | None = None
+    given: Array | None = None
+
+    def _halves(self, G: Array) -> tuple[Array, Array]:
+        return G[:, : self.split], G[:, self.split :]
+
+    @cached_property
+    def joint(self) -> Array:
+        """Covariance (k + m, k + m) of θ."""
+        if self.given is not None:
+            return self.given
+        if self.kind is None or self.kept is None:
+            raise needs_population()
+        k, m = self.split, self._size_of_rest
+        if is_model_based(self.kind):
+            nothing: Any = None
+            parts = (
+                e.covariance(np.zeros(j), np.eye(j), nothing) for e, j in ((self.occurs, k), (self.rest, m))
+            )
+            return np.asarray(block_diag(*parts))
+        eye = np.eye(k + m)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FewClustersWarning)  # said of the fit of the first part
+            V = influence_covariance(
+                np.zeros(k + m),
+                None,
+                self.rows(eye, self.size),
+                self.kind,
+                codes=self.codes,  # type: ignore[arg-type]
+                order=self.order,  # type: ignore[arg-type]
+                copies=self.weights if self.weight_type == "frequency" else None,
+                modelled=self.modelled(eye),
+            )
+        return np.asarray((V + V.T) / 2)
+
+    @property
+    def _size_of_rest(self) -> int:
+        rest: Any = self.rest
+        return len(rest.solution.theta) if hasattr(rest, "solution") else len(rest.joint.matrix)
+
+    def errors(self, G: Array) -> Array:
+        """Standard errors (q,) of numbers with gradients G, given the rows."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", G, self.joint, G)))
+
+    def rows(self, G: Array, size: int) -> Array:
+        """Estimation rows (n, q), those of the rest in its own rows."""
+        if size * G.shape[1] > MOST_KEPT:
+            return self._rows(G, size)
+        return np.asarray(self._of_each @ G.T)
+
+    @cached_property
+    def _of_each(self) -> Array:
+        """Rows (n, k + m) of the coefficients themselves: limits of quantiles ask for many combinations."""
+        return self._rows(np.eye(self.split + self._size_of_rest), self.size)
+
+    def _rows(self, G: Array, size: int) -> Array:
+        assert self.kept is not None
+        first, second = self._halves(G)
+        out = self.occurs.rows(first, size)
+        out[self.kept] += self.rest.rows(second, len(self.kept))
+        return out
+
+    def modelled(self, G: Array) -> Array:
+        """What comes on top of the rows, part by part."""
+        first, second = self._halves(G)
+        return self.occurs.modelled(first) + self.rest.modelled(second)
+
+    def covariance(self, values: Array, G: Array, averaging: Array | None) -> Array:
+        """Covariance (q, q) of answers; see `Estimation`."""
+        if averaging is None:
+            return np.asarray(G @ self.joint @ G.T)
+        if self.kind is None or self.kept is None or self.codes is None or self.order is None:
+            raise needs_population()
+        believed = is_model_based(self.kind)
+        return answers_covariance(
+            values,
+            averaging,
+            None if believed else self.rows(G, len(averaging)),
+            G @ self.joint @ G.T if believed else self.modelled(G),
+            self.kind,
+            weights=self.weights,
+            weight_type=self.weight_type,
+            codes=self.codes,
+            order=self.order,
+        )

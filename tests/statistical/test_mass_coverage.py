@@ -1,0 +1,164 @@
+"""What limits cover where 30 % of the outcomes are zero: a logit for these, and a law of the rest.
+
+``python tests/statistical/test_mass_coverage.py 300`` prints the rows of `coverage_of_recorded_normal.md` and
+`coverage_of_recorded_flows.md`.  x is N(0, 1), d is 0 or 1 evenly, and an outcome is off zero with
+probability Λ(a + .6x + .3d), a such that 30 % are zero.  The rest is 3 + .5x + .5d + N(0, 1) for the normal
+law, its own law with errors .7·N(0, .6²) + .3·N(1.5, 1.5²) for the flow on the line, and
+exp(1 + .4x + .3d + .5·N(0, 1)) for the flow of a positive outcome.  Levels of .27 and .33 are those at the
+share of zeros less and plus .03.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.polynomial.hermite_e import hermegauss
+from scipy import optimize
+from scipy.special import expit, ndtr
+
+import disteconometrics as de
+
+pytestmark = pytest.mark.statistical
+
+WAYS = ("normal", "flow", "positive flow")
+LEVELS = (0.27, 0.33, 0.35, 0.5, 0.9)
+NAMES = ("mean", *(f"q[{t}]" for t in LEVELS))
+EFFECTS = ("mean", "q[0.5]", "q[0.9]")
+NEW = {"x": [0.0, 0.5], "d": [0.0, 1.0]}
+AT = ("q[0.3]", "q[0.5]")
+X, W = hermegauss(80)
+W = W / W.sum()
+
+
+def off_zero(x: Any, d: Any, a: float) -> Any:
+    return expit(a + 0.6 * x + 0.3 * d)
+
+
+A = float(optimize.brentq(lambda a: np.mean([W @ off_zero(X, d, a) for d in (0, 1)]) - 0.7, -3, 3))
+
+
+def errors_cdf(way: str, e: Any) -> Any:
+    return 0.7 * ndtr(e / 0.6) + 0.3 * ndtr((e - 1.5) / 1.5) if way == "flow" else ndtr(e)
+
+
+def centre(way: str, x: Any, d: Any) -> Any:
+    return 1 + 0.4 * x + 0.3 * d if way == "positive flow" else 3 + 0.5 * x + 0.5 * d
+
+
+def cdf(way: str, y: float, x: Any, d: Any) -> Any:
+    """F(y | x, d)."""
+    if way == "positive flow":
+        rest = errors_cdf(way, (np.log(max(y, 1e-300)) - centre(way, x, d)) / 0.5)
+    else:
+        rest = errors_cdf(way, y - centre(way, x, d))
+    p = off_zero(x, d, A)
+    return p * rest + (1 - p) * (y >= 0)
+
+
+def _inverse(F: Any, tau: float) -> float:
+    if F(-1e-12) < tau <= F(0.0):
+        return 0.0
+    low, high = (0.0, 1e4) if tau > F(0.0) else (-50.0, -1e-12)
+    return float(optimize.brentq(lambda y: F(y) - tau, low, high, xtol=1e-10))
+
+
+@cache
+def quantile(way: str, tau: float, x: float | None = None, d: float | None = None) -> float:
+    """True quantiles of the whole law, or given x and d."""
+    if x is None:
+        return _inverse(lambda y: float(np.mean([W @ cdf(way, y, X, k) for k in (0, 1)])), tau)
+    return _inverse(lambda y: float(cdf(way, y, x, d)), tau)
+
+
+def mean(way: str, d: int) -> float:
+    own = centre(way, X, d) + 0.45 * (way == "flow")
+    return float(W @ (off_zero(X, d, A) * (np.exp(own + 0.125) if way == "positive flow" else own)))
+
+
+@cache
+def truths(way: str) -> dict[str, float]:
+    out = {"mean": (mean(way, 0) + mean(way, 1)) / 2}
+    out |= {f"q[{t}]": quantile(way, t) for t in LEVELS}
+    out |= {"effect mean": mean(way, 1) - mean(way, 0)}
+    fine = np.linspace(-6, 6, 4001)  # quantiles bend where they leave zero
+    w = np.exp(-(fine**2) / 2)
+    for t in (0.5, 0.9):
+        moved = [quantile(way, t, float(x), 1.0) - quantile(way, t, float(x), 0.0) for x in fine]
+        out[f"effect q[{t}]"] = float(w @ moved / w.sum())
+    for i, (x, d) in enumerate(zip(NEW["x"], NEW["d"], strict=True)):
+        out |= {f"row {i} {n}": quantile(way, float(n[2:-1]), x, d) for n in AT}
+    return out
+
+
+def draw(way: str, n: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng([41, WAYS.index(way), n, seed])
+    x, d = rng.normal(size=n), rng.integers(0, 2, n).astype(float)
+    e = rng.normal(size=n)
+    if way == "flow":
+        e = np.where(rng.random(n) < 0.3, 1.5 + 1.5 * e, 0.6 * e)
+    own = np.exp(centre(way, x, d) + 0.5 * e) if way == "positive flow" else centre(way, x, d) + e
+    return {"y": np.where(rng.random(n) < off_zero(x, d, A), own, 0.0), "x": x, "d": d}
+
+
+def specification(way: str) -> Any:
+    if way == "normal":
+        return de.NormalRegression("mass(y, 0) ~ x + d")
+    return de.FlowDensity("mass(y, 0) ~ x + d", support="positive" if way == "positive flow" else None)
+
+
+def once(way: str, n: int, seed: int, *, every: bool = True) -> dict[str, float]:
+    """Whether limits hold the truth in one sample, and how wide they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        res = specification(way).fit(draw(way, n, seed), cov="HC1")
+        found = {k: (*ends, v) for k, ends, v in _limits(res.functionals(NAMES))}
+        if every:
+            found |= {f"effect {k}": (*ends, v) for k, ends, v in _limits(res.effect("d", 0, 1, EFFECTS))}
+            rows = res.predict(NEW, AT, ci=True)
+            found |= {f"row {i} {n}": tuple(rows.loc[(i, n)][["conf_low", "conf_high", "estimate"]])
+                      for i in (0, 1) for n in AT}  # fmt: skip
+    true = truths(way)
+    out = {f"held {k}": float(low <= true[k] <= high) for k, (low, high, _) in found.items()}
+    out |= {f"width {k}": high - low for k, (low, high, _) in found.items()}
+    return out | {f"bias {k}": value - true[k] for k, (_, _, value) in found.items()}
+
+
+def _limits(e: Any) -> Any:
+    return zip(e.names, e.interval(), e.values, strict=True)
+
+
+def rates(way: str, n: int, reps: int) -> pd.DataFrame:
+    """Replications, one a row."""
+    return pd.DataFrame([once(way, n, r) for r in range(reps)])
+
+
+def test_short_version() -> None:
+    """Of 6 samples limits hold fewer than 4 with probability .002."""
+    found = pd.DataFrame([once("normal", 500, r, every=False) for r in range(6)])
+    assert found[[f"held {n}" for n in NAMES]].sum().min() >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_rates(way: str) -> None:
+    """Coverage of at least .93, give or take three errors."""
+    found = rates(way, 500, 300)
+    held = [c for c in found if c.startswith("held")]
+    assert found[held].mean().min() >= 0.93 - 3 * 0.0126
+
+
+if __name__ == "__main__":
+    reps = int(sys.argv[1])
+    for way in sys.argv[2:] or WAYS:
+        table = rates(way, 500, reps)
+        held = [c.removeprefix("held ") for c in table if c.startswith("held")]
+        print(way, reps, flush=True)
+        for c in held:
+            width, bias = table[f"width {c}"].median(), table[f"bias {c}"].mean()
+            print(f"| {c} | {table[f'held {c}'].mean():.3f} | {width:.3f} | {bias:+.4f}", flush=True)
