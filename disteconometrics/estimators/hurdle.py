@@ -57,8 +57,9 @@ from disteconometrics.estimators.results import FitFacts, FittedResult, Likeliho
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Numbers
 from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.inference.crossings import just_below
 from disteconometrics.inference.estimates import Estimates, check_level
-from disteconometrics.inference.law_effects import Averaged, RowLaws, band, check_target, just_below
+from disteconometrics.inference.law_effects import Averaged, RowLaws, band, check_target
 from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.repeated_rows import distinct_laws

@@ -13,8 +13,8 @@ from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import Support
+from disteconometrics.inference.crossings import crossings, crossings_of_mass
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.inference.law_effects import crossings, crossings_of_mass
 from disteconometrics.tables import Section, number
 
 __all__ = [

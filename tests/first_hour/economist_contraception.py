@@ -11,7 +11,8 @@ logit = de.Logit(formula).fit(women, cov=de.Cluster("district"))
 print(logit.summary())
 
 # children matter together, and age is highest where the parabola turns
-print(logit.test("livch"))
+careful = logit.with_cov(de.Cluster("district", correction="jackknife"), use_t=True)  # few for three at once
+print(careful.test("livch"))
 print(logit.nlcom("-age / (2 * I(age**2))"))
 
 effects = logit.margins()
@@ -20,7 +21,6 @@ effects.plot()
 logit.plot_effect("age")
 
 # few and uneven districts: the jackknife beside the usual errors
-careful = logit.with_cov(de.Cluster("district", correction="jackknife"), use_t=True)
 probit = de.Probit(formula).fit(women, cov=de.Cluster("district"))
 women["uses"] = (women["use"] == "Y").astype(int)
 theirs = smf.logit("uses ~ urban + age + I(age**2) + livch", women).fit(

@@ -250,7 +250,6 @@ REFUSED: dict[str, tuple[str, type[Exception], str]] = {
     "two sides of one point": ("brackets(y, [-inf, 0, inf])", OutcomeError, "Probit"),
     "a perfect line": ("rounded(near, to=1)", OutcomeError, "no law is left"),
     "a perfect fit": ("topcoded(line, at=9)", OutcomeError, "perfectly"),
-    "a mass": ("mass(corner, 0)", OutcomeError, "bottomcoded.corner, at=0"),
     "a level that is all censored": ("topcoded(lifted, at=5)", SeparationError, "d moves"),
 }
 
