@@ -350,7 +350,9 @@ def _ratio_ticks(ax: Any) -> None:
 def _say_infinite(ax: Any, row: int, value: float, null: float) -> None:
     """An arrow to the side on which the estimate runs away, with what it is beside it."""
     if np.isnan(value):
-        write(ax, "no value: see the summary", (0.5, row), xycoords=FRACTION_BY_DATA, ha="center", va="center")
+        write(
+            ax, "no value: see the summary", (0.5, row), xycoords=FRACTION_BY_DATA, ha="center", va="center"
+        )
         return
     up = value > null
     words = "∞" if up else ("0" if null else "−∞")
