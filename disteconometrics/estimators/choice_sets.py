@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import CollinearityError, DataError, OptionError, OutcomeError
@@ -21,6 +21,7 @@ __all__ = [
     "Alternatives",
     "ChoiceRows",
     "ChoiceSets",
+    "SetChoices",
     "alternatives_of",
     "columns_of",
     "read_sets",
@@ -64,6 +65,32 @@ class ChoiceSets(NamedTuple):
     weights: Array | None
     lone: int
     alternatives: Alternatives | None
+
+
+@dataclass(frozen=True, eq=False)
+class SetChoices:
+    """The joint law of rows of choice sets (N,) with probabilities (N,): one row of each set is chosen.
+
+    Examples
+    --------
+    >>> law = SetChoices(np.array([0.2, 0.8, 1.0, 0.0]), np.array([0, 0, 1, 1]))
+    >>> law.sample(2, seed=1).sum(axis=0).tolist()
+    [2.0, 2.0]
+    """
+
+    probabilities: Array
+    sets: Indices
+
+    def sample(self, m: int, *, seed: Seed = None) -> Array:
+        """m draws (N, m) of 0 and 1: the largest of the utilities of a set, with Gumbel noise."""
+        rng = np.random.default_rng(seed)
+        out = np.zeros((len(self.sets), m))
+        with np.errstate(divide="ignore"):
+            utility = np.log(self.probabilities)
+        for j in range(m):
+            order = np.lexsort((utility + rng.gumbel(size=len(utility)), self.sets))
+            out[order[np.flatnonzero(np.diff(self.sets[order], append=-1))], j] = 1.0
+        return out
 
 
 # ---- reading -----------------------------------------------------------------------------------------------

@@ -32,10 +32,12 @@ from disteconometrics.estimators.choice_sets import (
     Alternatives,
     ChoiceRows,
     ChoiceSets,
+    SetChoices,
     columns_of,
     read_sets,
     with_equation,
 )
+from disteconometrics.estimators.refit import refitting, success_labels
 from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers
@@ -66,10 +68,6 @@ from disteconometrics.tables import Section, number
 __all__ = ["ConditionalLogit", "ConditionalResults"]
 
 ROWS = "choice sets, which"  # of covariances that are refused
-BOOTSTRAP = (
-    "bootstrap draws rows, and the rows of a choice set belong together; use cov='HC0' or de.Cluster, whose "
-    "scores are those of sets."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,15 +145,6 @@ class ConditionalLogit(Specification):
         if self.base is not None and not isinstance(self.base, (str, bool, int, float, np.generic)):
             raise OptionError(f"base={self.base!r} is no alternative; give one value of their column.")
         return {"base": self.base.item()} if isinstance(self.base, np.generic) else {}
-
-    def resampling(self, result: Any) -> Any:
-        """Refuse to draw rows of sets.
-
-        Raises
-        ------
-        OptionError
-        """
-        raise OptionError(BOOTSTRAP[0].upper() + BOOTSTRAP[1:])
 
     def fit(
         self,
@@ -529,11 +518,27 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
         """exp(β) with delta-method errors, z and p of β = 0, and limits exp(limits of β)."""
         return self.estimates.exponentiated(level)
 
+    @property
+    def rows_together(self) -> str:
+        """The column of sets, whose rows resampling keeps together."""
+        return str(self.model.choice)
+
     def _refitting(self) -> Refitting:
-        raise OptionError(
-            "monte_carlo() draws outcomes row by row, and one row of a choice set is chosen: write the "
-            "process with Gumbel noise, and give it to de.MonteCarlo."
+        self._check_one("monte_carlo()")
+        kind, rows = self.covariance.kind, self.data_rows()
+        sets = rows.design.codes((self.model.choice,), "choice set")[0]
+        labels = success_labels(self.spec.outcome)
+        found = refitting(
+            self.model,
+            rows,
+            kind,
+            outcome=labels[rows.y.astype(np.intp)],
+            law=SetChoices(self.predict().to_numpy(), sets),
+            truth=dict(zip(self.facts.names, map(float, self.coefficients), strict=True)),
+            options={"cov": kind, "use_t": self.use_t},
+            labels=labels,
         )
+        return replace(found, only_design="fitted")
 
     # ---- tables and files ----------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from disteconometrics.data.formula import parse_formula, split_absorbed, split_sides
 from disteconometrics.errors import OptionError
@@ -17,7 +18,7 @@ from disteconometrics.inference.covariance import HAC, Cluster
 from disteconometrics.inference.protocols import REPLICATIONS, Refitting
 from disteconometrics.inference.survey import Survey
 
-__all__ = ["AVERAGED", "ONE_OUTCOME", "refitting", "refitting_rows"]
+__all__ = ["AVERAGED", "ONE_OUTCOME", "refitting", "refitting_rows", "success_labels"]
 
 AVERAGED = "the functionals are averages over the covariates of the sample's rows"
 ONE_OUTCOME = (
@@ -83,7 +84,7 @@ def refitting(
     absorbed = split_absorbed(model.formula)[1]
     if absorbed:
         formula = f"{formula} | {' + '.join(f'`{column}`' for column in absorbed)}"
-    named = [getattr(model, name, None) for name in ("weights", "offset", "time")]
+    named = [getattr(model, name, None) for name in ("weights", "offset", "time", "choice")]
     names = [*parsed.right_variables, *absorbed, *named, *clusters, *time]
     table = {n: _values(rows, n) for n in dict.fromkeys(n for n in names if n is not None)}
     return Refitting(
@@ -99,6 +100,20 @@ def refitting(
         robust=robust,
         reps=reps,
     )
+
+
+def success_labels(outcome: Any) -> Any:
+    """What 0 and 1 of a binary outcome stand for in a table (2,): its two texts, or the numbers.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> success_labels(de.Logit("affair ~ age").fit(de.datasets.fair()).spec.outcome).tolist()
+    [0.0, 1.0]
+    """
+    if isinstance(outcome.levels[1], str):
+        return pd.array(list(outcome.levels)).to_numpy()
+    return np.array([0.0, 1.0])
 
 
 def refitting_rows(model: Any, rows: Any, kind: Any, truth: Mapping[str, float]) -> Refitting:

@@ -347,7 +347,7 @@ def bootstrap(
     _check_kind(kind, cluster)
     scheme, texts, sequence = _scheme(kind, weights), _texts(statistic), seed_sequence(seed)
     result = estimator.fit(data)
-    absorbed = _check_groups(result, cluster)
+    together = _check_groups(result, cluster)
     offer = getattr(estimator, "resampling", None)
     engine: Resampling | Redrawing | None = None if offer is None else offer(result)
     call = _statistic(statistic, texts)
@@ -362,7 +362,7 @@ def bootstrap(
     else:
         fast = None if callable(statistic) or solving is None or not solving.direct else solving
         _check_refits(estimator, kind, fast or redrawing)
-        named = cluster is None or (cluster in _formula(estimator) and cluster not in absorbed)
+        named = cluster is None or (cluster in _formula(estimator) and cluster != together)
         renamed = None if named else cluster
         weighted = (None, None) if engine is None else engine.weights
         of_params = not callable(statistic)
@@ -450,15 +450,14 @@ def _formula(estimator: Any) -> str:
     return str(getattr(estimator, "formula", ""))
 
 
-def _check_groups(result: Any, cluster: str | None) -> tuple[str, ...]:
-    """The columns whose effects a fit absorbs, the first of which has to be what is drawn."""
-    absorbed: tuple[str, ...] = getattr(getattr(result, "facts", None), "absorbed", ())
-    if absorbed and cluster != absorbed[0]:
+def _check_groups(result: Any, cluster: str | None) -> str | None:
+    """The column whose rows belong together in a likelihood, which has to be what is drawn."""
+    together: str | None = getattr(result, "rows_together", None)
+    if together is not None and cluster != together:
         raise OptionError(
-            f"The rows of a {absorbed[0]} belong together, as its effect is estimated from them: use "
-            f"kind='cluster', cluster={absorbed[0]!r}."
+            f"The rows of one {together} belong together: use kind='cluster', cluster={together!r}."
         )
-    return absorbed[:1]
+    return together
 
 
 def _check_refits(estimator: Any, kind: str, fast: Resampling | Redrawing | None) -> None:

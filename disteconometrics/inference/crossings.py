@@ -83,7 +83,7 @@ def _bracketed(
         a, fa = np.where(going & other, b, a), np.where(going, np.where(other, fb, fa / 2), fa)
         b, fb = c, np.where(going, fc, fb)
         going &= (np.abs(fb) >= enough) & (np.abs(b - a) >= 1e-10 * (np.abs(a) + np.abs(step)))
-    return np.where(step == 0, first, np.where(never, np.sign(step) * np.inf, b))
+    return np.where(step == 0, first, np.where(never, np.where(step > 0, np.inf, -np.inf), b))
 
 
 def just_below(point: float) -> float:

@@ -2,6 +2,7 @@
 
 ======================  ======================================================================================
 `RandomUtilityLogit`    a choice between two utilities with Gumbel noise: exactly a logit
+`RandomUtilityChoice`   a choice among several by utilities with Gumbel noise, in long form
 `ClusteredLogit`        a logit whose errors are dependent within clusters
 `WeightedLogit`         a logit sampled with probabilities that depend on the outcome, with weights
 `HeteroskedasticLogit`  a logit whose scale moves with x: the plain logit is wrong
@@ -44,6 +45,7 @@ __all__ = [
     "LocationScale",
     "NoisySine",
     "QuadraticLogit",
+    "RandomUtilityChoice",
     "RandomUtilityLogit",
     "Roy",
     "SkewedMixture",
@@ -130,6 +132,75 @@ class RandomUtilityLogit(_Logit):
         second += self.slope * table["x"]
         chosen: Array = np.greater(second, first).astype(np.float64)
         return chosen
+
+
+@final
+@dataclass(frozen=True)
+class RandomUtilityChoice(Process):
+    """One of J alternatives is chosen, the one with the largest constant_j + slope·price + Gumbel noise.
+
+    A call draws n choice sets in long form: ``id``, ``alternative`` (0 to J − 1), ``price`` (normal) and
+    ``chosen``, J rows a set; ``ConditionalLogit("chosen ~ price + C(alternative)", choice="id")`` is right.
+
+    Parameters
+    ----------
+    constants : tuple of float, of alternatives 1, 2, …, beside that of alternative 0, which is zero.
+    slope : float, coefficient of the price.
+
+    References
+    ----------
+    McFadden (1974), Conditional logit analysis of qualitative choice behavior, in Zarembka (ed.), Frontiers
+    in Econometrics.
+
+    Examples
+    --------
+    >>> process = RandomUtilityChoice()
+    >>> table = process(np.random.default_rng(0), n=4)
+    >>> len(table["price"]), table["chosen"].reshape(4, 3).sum(axis=1).tolist()
+    (12, [1.0, 1.0, 1.0, 1.0])
+    >>> {name: t.value for name, t in process.truth(["price", "C(alternative)[T.2]"]).items()}
+    {'price': -1.0, 'C(alternative)[T.2]': -0.5}
+    """
+
+    constants: tuple[float, ...] = (0.5, -0.5)
+    slope: float = -1.0
+    outcome = "chosen"
+
+    @property
+    def alternatives(self) -> int:
+        """J, the rows of a set."""
+        return len(self.constants) + 1
+
+    def covariates(self, rng: np.random.Generator, n: int) -> Table:
+        """Sets, alternatives and prices."""
+        J = self.alternatives
+        return {
+            "id": np.repeat(np.arange(n), J),
+            "alternative": np.tile(np.arange(J), n),
+            "price": rng.standard_normal(n * J),
+        }
+
+    def law(self, table: Mapping[str, Any]) -> Law:
+        """Bernoulli of a row: whether its alternative is chosen, given all rows of its set."""
+        utility = self._utilities(table)
+        sets = np.unique(_column(table, "id"), return_inverse=True)[1]
+        total = np.bincount(sets, np.exp(utility))
+        return Bernoulli(np.exp(utility) / total[sets])
+
+    def parameters(self) -> dict[str, float]:
+        """The price and the constants."""
+        names = (f"C(alternative)[T.{j}]" for j in range(1, self.alternatives))
+        return {"price": self.slope, **dict(zip(names, self.constants, strict=True))}
+
+    def outcomes(self, rng: np.random.Generator, table: Table, n: int) -> Array:
+        """1 where the utility is the largest of its set."""
+        utility = (self._utilities(table) + rng.gumbel(size=len(table["id"]))).reshape(n, -1)
+        chosen: Array = (utility == utility.max(axis=1, keepdims=True)).astype(np.float64).ravel()
+        return chosen
+
+    def _utilities(self, table: Mapping[str, Any]) -> Array:
+        constants = np.array([0.0, *self.constants])
+        return constants[_column(table, "alternative").astype(np.intp)] + self.slope * _column(table, "price")
 
 
 @final

@@ -14,7 +14,8 @@ from disteconometrics.errors import OptionError
 from disteconometrics.simulate.dgp import Process, _Truths
 
 PROCESSES: dict[str, Process] = {name: getattr(de.dgps, name)() for name in de.dgps.__all__}
-BINARY = {name for name in PROCESSES if "Logit" in name}
+BINARY = {name for name in PROCESSES if "Logit" in name or name == "RandomUtilityChoice"}
+CODES = {"id", "alternative"}  # of long data, whole numbers
 ROWS = 20_000
 LAW_ROWS = 5_000
 BAND = 4.5  # standard errors: about 7 in a million; seeds are fixed
@@ -33,14 +34,15 @@ def test_a_process_is_a_value(process: Process) -> None:
     first, again = (process(np.random.default_rng(3), n=50) for _ in range(2))
     assert next(iter(first)) == process.outcome
     for name, values in first.items():
-        assert values.dtype == np.float64
-        assert values.shape == (50,)
+        assert values.dtype == (np.int64 if name in CODES else np.float64)
+        assert values.shape == (50 * getattr(process, "alternatives", 1),)
         assert np.array_equal(values, again[name])
     assert not np.array_equal(
         first[process.outcome], process(np.random.default_rng(4), n=50)[process.outcome]
     )
-    assert len(process(np.random.default_rng(3))[process.outcome]) == 1000
-    assert len(process(np.random.default_rng(3), n=7)[process.outcome]) == 7
+    each = getattr(process, "alternatives", 1)
+    assert len(process(np.random.default_rng(3))[process.outcome]) == 1000 * each
+    assert len(process(np.random.default_rng(3), n=7)[process.outcome]) == 7 * each
 
 
 def test_draws_follow_the_law(process: Process) -> None:
@@ -50,11 +52,12 @@ def test_draws_follow_the_law(process: Process) -> None:
     rows = process.population(np.random.default_rng(5), LAW_ROWS)
     law, y = process.law(rows), rows[process.outcome]
     if law.discrete:
-        p, x = law.mean(), rows["x"]
-        for h in (np.ones(LAW_ROWS), x, x**2, np.abs(x)):
+        p, x = law.mean(), rows["price" if "price" in rows else "x"]
+        for h in (np.ones(len(x)), x, x**2, np.abs(x)):
             spread = np.sqrt((h**2 * p * (1 - p)).sum())
-            if "cluster" in rows:  # sums of dependent residuals: robust to the clusters
-                spread = np.sqrt((np.bincount(rows["cluster"].astype(int), h * (y - p)) ** 2).sum())
+            groups = rows.get("cluster", rows.get("id"))
+            if groups is not None:  # sums of dependent residuals: robust to the clusters
+                spread = np.sqrt((np.bincount(groups.astype(int), h * (y - p)) ** 2).sum())
             assert abs((h * (y - p)).sum()) < BAND * spread
         return
     u = law.cdf(y)

@@ -353,13 +353,26 @@ def test_answers_that_do_not_exist_are_withheld() -> None:
         (lambda: res.with_cov(de.HAC("u")), "no order"),
         (lambda: res.margins("cost"), "column of alternatives"),
         (lambda: res.willingness_to_pay("price"), "cost"),
-        (lambda: res.monte_carlo(5), "Gumbel"),
+        (lambda: res.monte_carlo(5, design="pairs"), "own law only"),
         (lambda: de.bootstrap(res.model, data, reps=99, seed=1), "belong together"),
     ):
         with pytest.raises(OptionError, match=words):
             ask()
     with pytest.raises(DataError, match="sets must lie inside clusters"):
         res.with_cov(de.Cluster("mode"))
+
+
+def test_sets_are_drawn_and_simulated_whole() -> None:
+    process = de.dgps.RandomUtilityChoice()
+    model = de.ConditionalLogit("chosen ~ price + C(alternative)", choice="id")
+    data = process(np.random.default_rng(1), n=400)
+    res = model.fit(data, cov="HC1")
+    boot = de.bootstrap(model, data, kind="cluster", cluster="id", reps=99, seed=1)
+    assert boot.bse.to_numpy() == pytest.approx(res.bse.to_numpy(), rel=0.3)  # four Monte Carlo errors
+    study = res.monte_carlo(60, seed=1).table()
+    assert study["bias"].abs().to_numpy() == pytest.approx(0, abs=4 * (res.bse / 60**0.5).max())
+    truth = {name: t.value for name, t in process.truth(list(res.params.index)).items()}
+    assert abs((res.params - pd.Series(truth)) / res.bse).max() < 4
 
 
 def test_wide_tables_become_long() -> None:

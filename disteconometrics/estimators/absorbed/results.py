@@ -241,6 +241,11 @@ class AbsorbedAnswers(MultiIndexAnswers):
             )
         return np.where(missing, np.nan, effects.values[places])
 
+    @property
+    def rows_together(self) -> str:
+        """The column of the effects that are eliminated, whose rows resampling keeps together."""
+        return self.facts.absorbed[0]
+
     def refitted(self, *, options: dict[str, Any], robust: str, **more: Any) -> Refitting:
         """What `FittedResult.monte_carlo` makes again: clusters are drawn if they are the groups."""
         kind, column = self.covariance.kind, self.facts.absorbed[0]

@@ -32,7 +32,7 @@ from disteconometrics.estimators.binary.likelihood_tests import LikelihoodTests,
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, check_options
 from disteconometrics.estimators.binary.report import summary_of
-from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.refit import refitting, success_labels
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
@@ -490,9 +490,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
             raise rows.design.needs_rows()
         (block,) = rows.design.blocks()
         eta = index(block, self.coefficients)
-        labels = np.array([0.0, 1.0])
-        if isinstance(self.spec.outcome.levels[1], str):
-            labels = pd.array(list(self.spec.outcome.levels)).to_numpy()
+        labels = success_labels(self.spec.outcome)
         return refitting(
             self.model,
             rows,
