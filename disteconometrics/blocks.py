@@ -272,10 +272,12 @@ def densified(blocks: Sequence[Block], rows: int = 8192) -> Sequence[Block]:
 
 
 def chosen_rows(blocks: Sequence[Block], rows: Mask) -> Iterator[Block]:
-    """Some of the rows over all blocks, of each block in turn, with all their columns."""
+    """Some of the rows over all blocks, of each block that has such in turn, with all their columns."""
     start = 0
     for block in densified(each_row(blocks)):
-        yield block.rows(rows[start : start + len(block.y)])
+        own = rows[start : start + len(block.y)]
+        if own.any():
+            yield block.rows(own)
         start += len(block.y)
 
 

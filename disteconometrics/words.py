@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
-from disteconometrics.errors import OptionError
+from disteconometrics.errors import OptionError, WithheldAttributeError
 
 __all__ = ["OtherWords", "TakesWords", "tells_words"]
 
@@ -276,12 +276,15 @@ class OtherWords(TakesWords):
     """
 
     other_words: ClassVar[Mapping[str, str]] = OTHER_WORDS
+    lacks: ClassVar[Mapping[str, str]] = {}  # what others of its kind have: why not here, and what instead
 
     if not TYPE_CHECKING:  # a type checker would take every name for known
 
         def __getattr__(self, name: str) -> NoReturn:
             if hasattr(type(self), name):  # a property that raised: its own error
                 object.__getattribute__(self, name)
+            if name in self.lacks:
+                raise WithheldAttributeError(f"{type(self).__name__} has no {name}: {self.lacks[name]}.")
             word = self.other_words.get(name, "")
             first = re.split(r"\W", word, maxsplit=1)[0]
             has = word and (first == "de" or hasattr(type(self), first) or first in vars(self))

@@ -153,14 +153,11 @@ class Design:
                 "formula were kept: make a table, of all rows or of a sample, by pd.read_parquet(path, "
                 "columns=[…]), and fit that."
             )
-        raw = self.table.raw(name, role)
+        raw, missing = self.table.raw(name, role), self.table.missing(name, role)
         values = raw.array if isinstance(raw, (pd.Series, pd.Index)) else raw
         if self.kept is not None:
-            values = values[self.kept]
+            values, missing = values[self.kept], missing[self.kept]
         series = pd.Series(values, index=self.index, name=name)
-        missing = series.isna().to_numpy()
-        if isinstance(values, np.ma.MaskedArray):
-            missing = missing | np.ma.getmaskarray(values)
         if missing.any():
             raise DataError(
                 f"The {role} column {name!r} has {missing.sum()} missing values among the "
@@ -241,6 +238,7 @@ def build_design(
     weight_type: str | None = None,
     offset: str | None = None,
     outcome: str = "binary",
+    beside: Sequence[str] = (),
 ) -> Design:
     """Turn a formula and a table into a Design.
 
@@ -248,7 +246,7 @@ def build_design(
     (n,); ``weights`` and ``offset`` names of columns of any numeric dtype; ``weight_type`` frequency or
     sampling, needed with ``weights``; ``outcome`` binary (coded 0/1), ordered
     or nominal (coded 0 … J − 1), numeric, or recorded: numeric with a left side that may say how it was
-    recorded.
+    recorded; ``beside`` names columns of the model that are in no term, whose missing values count too.
     Columns: text and categories get one column per level but the first; true/false is the number 1/0 under
     its own name, as in formulaic (R and patsy make it a factor: write ``C(x)``), and missing where a
     comparison has a missing operand. Returns: Design.  Raises: FormulaError, UnsafeFormulaError, OptionError,
@@ -272,7 +270,8 @@ def build_design(
     columns = read_columns(parsed, table)
     w, o = _numeric(table, weights, "weights"), _numeric(table, offset, "offset")
     check_weights(w, weight_type)
-    kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
+    gone = {name: table.missing(name, "absorbed effect") for name in beside}
+    kept, missing, zeros = _complete_rows(parsed, columns, w, o, gone, len(table))
     counts = w.numbers if w is not None and weight_type == "frequency" else None
     (left, *values), states, kept, transformed = _learn(parsed, columns, kept, len(table), counts)
     is_bool, has_order = is_comparison(parsed.left, columns), _has_order(parsed.left, table)
@@ -345,10 +344,22 @@ def lay_out(parsed: Formula, values: list[Any]) -> tuple[Structure, list[list[Co
 
 
 def _complete_rows(
-    parsed: Formula, columns: dict[str, Column], w: Column | None, o: Column | None, n: int
+    parsed: Formula,
+    columns: dict[str, Column],
+    w: Column | None,
+    o: Column | None,
+    gone: dict[str, Mask],
+    n: int,
 ) -> tuple[Indices | None, dict[str, int], int]:
-    """Positions of rows to use (None: all), missing counts by column, complete rows of zero weight."""
+    """Positions of rows to use (None: all), missing counts by column, complete rows of zero weight.
+
+    ``gone`` (n,) are missing values of columns beside the formula.
+    """
     drop, counts = missing_rows(parsed, columns, [c for c in (w, o) if c is not None], n)
+    for name, missing in gone.items():
+        if missing.any():
+            counts[name] = int(missing.sum())
+            drop |= missing
     zeros = 0
     if w is not None:
         zero = (w.values == 0) & ~drop

@@ -193,6 +193,12 @@ class Table:
         known = isinstance(values, (np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray))
         return values if known else _from_other(values, name, role)
 
+    def missing(self, name: str, role: str) -> Mask:
+        """Return which values (n,) of a column of any kind are missing.  Raises: as `raw`."""
+        values = self.raw(name, role)
+        gone = np.asarray(pd.isna(values))
+        return gone | np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else gone
+
     def column(self, name: str, role: str) -> Column:
         """Return a column checked and sorted into its kind.
 

@@ -354,7 +354,7 @@ def bootstrap(
     names, estimate = named_values(call(result))
     _check_finite(names, estimate)
     _check_offer(engine, kind)
-    plan, positions = _plan(engine, data, sequence, scheme, cluster)
+    plan, positions = _plan(engine, data, sequence, scheme, cluster, cluster in absorbed)
     redrawing = engine if isinstance(engine, Redrawing) else None
     solving = None if isinstance(engine, Redrawing) else engine
     if kind == "score":
@@ -481,16 +481,19 @@ def _plan(
     sequence: np.random.SeedSequence,
     scheme: str,
     cluster: str | None,
+    absorbed: bool,
 ) -> tuple[ResamplingPlan, Indices]:
-    """What is drawn, and where the rows are in the table."""
+    """What is drawn, and where the rows are in the table; those without an absorbed cluster are not drawn."""
     positions = np.arange(_row_count(data)) if engine is None else engine.positions
+    if absorbed and engine is None:
+        positions = np.flatnonzero(~pd.isna(np.asarray(data[cluster], dtype=object)))
     n = len(positions)
     if cluster is None:
         weight_type, w = (None, None) if engine is None else engine.weights
         return ResamplingPlan(
             sequence, scheme, n, n, None, w if weight_type == "frequency" else None
         ), positions
-    codes, units = _cluster_codes(data, cluster) if engine is None else engine.codes([cluster])
+    codes, units = _cluster_codes(data, cluster, positions) if engine is None else engine.codes([cluster])
     if units < 2:
         raise OptionError(
             f"The cluster column {cluster!r} has a single value; at least two clusters are needed."
@@ -502,8 +505,8 @@ def _row_count(data: Any) -> int:
     return len(next(iter(data.values()))) if isinstance(data, dict) else len(data)
 
 
-def _cluster_codes(data: Any, cluster: str) -> tuple[Indices, int]:
-    column = pd.Series(np.asarray(data[cluster]))
+def _cluster_codes(data: Any, cluster: str, positions: Indices) -> tuple[Indices, int]:
+    column = pd.Series(np.asarray(data[cluster])[positions])
     missing = int(column.isna().sum())
     if missing:
         raise OptionError(f"The cluster column {cluster!r} has {missing} missing values; fill them.")

@@ -220,14 +220,14 @@ def test_periods_left_out_and_halves_are_fits_of_their_own() -> None:
 
 def test_it_says_how_much_it_left_out_and_what_the_bias_is() -> None:
     data = wagepan()
-    with pytest.warns(IncidentalParametersWarning, match=r"T = 8 .* about 14%"):
+    with pytest.warns(IncidentalParametersWarning, match=r"T = 8 .* about 17%"):
         plain = de.Logit("union ~ married + exper | nr").fit(data)
     text = " ".join(str(plain.summary()).split())
     for said in (
         "246 groups of nr, T = 8",
         "299 of 545, 2392 rows",
         "de.ConditionalLogit(",
-        "T = 8 rows each",
+        "T = 8 rows each, so",
     ):
         assert said in text
     with warnings.catch_warnings():
@@ -264,6 +264,75 @@ def test_effects_and_predictions_of_groups() -> None:
     assert np.isnan(back.predict(data.assign(nr=None)[:2])).all()
     with pytest.raises(LevelError, match="nobody"):
         back.predict(data.assign(nr="nobody")[:2])
+
+
+IDS: dict[str, Any] = {
+    "text": lambda s: "p" + s.astype(str),
+    "categories, some unused": lambda s: pd.Categorical(s, categories=range(s.max() + 9)),
+    "nullable": lambda s: s.astype("Int64"),
+    "objects": lambda s: s.astype(object),
+    "beyond doubles": lambda s: s.astype("Int64") + 2**60,
+    "dates": lambda s: pd.Timestamp("2000-01-01") + pd.to_timedelta(s, "D"),
+}
+
+
+@pytest.mark.parametrize("made", IDS.values(), ids=IDS)
+@pytest.mark.parametrize("model", [de.Logit, de.NormalRegression])
+def test_rows_without_an_identifier_drop_out_whatever_identifiers_are(model: Any, made: Any) -> None:
+    data = few().reset_index(drop=True)
+    told = data.assign(gone=np.arange(len(data)) % 9 == 0)
+    data["nr"] = pd.Series(made(data["nr"])).where(~told["gone"])
+    res = model("union ~ hours | nr + year").fit(data)
+    theirs = model("union ~ hours | nr + year").fit(told[~told["gone"]].sample(frac=1, random_state=1))
+    np.testing.assert_allclose(res.params, theirs.params, rtol=1e-8)
+    lost = int(told["gone"].sum())
+    assert f"NaN in nr ({lost})" in str(res.summary())
+    for column in ("nr", "year"):  # whatever the order of rows
+        np.testing.assert_allclose(
+            np.sort(res.effects[column]), np.sort(theirs.effects[column]), rtol=1e-6, atol=1e-9
+        )
+    file = BytesIO()
+    res.save(file)
+    p = de.load(BytesIO(file.getvalue())).predict(data)
+    assert p.isna().sum() == lost
+    np.testing.assert_array_equal(p.dropna(), res.predict())
+    assert res.attach(data).nobs == res.nobs
+    boot = de.bootstrap(model("union ~ hours | nr"), data, reps=3, kind="cluster", cluster="nr", seed=1)
+    assert (boot.bse > 0).all()
+
+
+def test_what_it_lacks_says_why_and_what_to_take() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pairs = [
+            (model(f"union ~ hours{absorbed}").fit(few()) for absorbed in ("", " | nr"))
+            for model in (de.Logit, de.NormalRegression)
+        ]
+    internal = {"crossed", "derivative", "drawn", "fitted_index", "infinite", "joint_covariance", "kernel"}
+    internal |= {"law_over", "llf_penalised", "read_names", "row_laws", "scale_covariance", "seen", "shared"}
+    internal |= {"sigma_estimates", "sigma_variance"}
+    for plain, absorbing in pairs:
+        names = {n for n in dir(plain) if n[0] != "_" and n not in internal and not hasattr(absorbing, n)}
+        assert {"effect", "functionals"} < names
+        for name in names:
+            with pytest.raises(WithheldError, match=rf"has no {name}: .*(take|write) "):
+                getattr(absorbing, name)
+
+
+def test_the_constant_left_out_changes_nothing() -> None:
+    """Effects hold it: factors lose a level all the same."""
+    for right in ("hours + C(year)", "hours"):
+        a, b = (de.NormalRegression(f"lwage ~ {r} | nr").fit(few()) for r in (right, f"0 + {right}"))
+        assert a.params.to_dict() == b.params.to_dict()
+
+
+def test_weights_that_count_rows_count_in_the_sentence_about_bias() -> None:
+    model, data = de.Logit("union ~ hours | nr", weights="w", weight_type="frequency"), few()
+    rows = data.loc[data.index.repeat(data["w"])]
+    counted, written = model.fit(data), de.Logit("union ~ hours | nr").fit(rows)
+    assert counted.facts.periods == written.facts.periods
+    mean = counted.facts.periods[1]
+    assert f"T = {mean:.3g} rows each on average" in " ".join(str(counted.summary()).split())
 
 
 def test_the_bootstrap_draws_groups_and_names_them_anew() -> None:

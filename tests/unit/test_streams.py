@@ -282,6 +282,22 @@ def test_separated_cells_are_reported_as_their_rows() -> None:
     assert ours.facts.separation == theirs.facts.separation
 
 
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.SeparationWarning")
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_part_that_holds_separated_rows_alone_is_no_error(weighted: bool) -> None:
+    table, _ = _cells(1)
+    table["h"] = np.random.default_rng(0).normal(size=len(table))  # of many values: no cells
+    table["g"], table["w"] = table.g.astype(str), table.w + 1
+    table.loc[0, ["g", "y"]] = "z", "yes"
+    options: dict[str, Any] = {"weights": "w", "weight_type": "frequency"} if weighted else {}
+    for formula in ("y ~ g + h", "y ~ g"):
+        model = de.Logit(formula, **options)
+        ours, theirs = model.fit(de.Parts(lambda: _cut(table, 1))), model.fit(table)
+        np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-9)
+        for kind in ("nonrobust", "HC1", de.Cluster("c")):
+            np.testing.assert_allclose(ours.with_cov(kind).bse, theirs.with_cov(kind).bse, rtol=1e-7)
+
+
 # ---- densities ---------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,7 @@ __all__ = [
 
 FLAT = 1e-10  # of the largest value of a column, below which it does not vary inside groups
 MOST_LEVELS = 1_000  # of an effect that is a set of columns
+NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean")
 BIASES = ("none", "analytical", "jackknife", "split")
 
 
@@ -152,15 +153,29 @@ def centre(columns: Array, sets: Sets) -> Array:
 
 
 def keys_of(values: pd.Series) -> pd.Series:
-    """Values of an absorbed column by which levels are known: numbers as they are, all else as text.
+    """Values of an absorbed column by which levels are known: numbers, however stored, all else as text.
+
+    ``values`` (n,) has none missing.  Raises: DataError for text among numbers.
 
     Examples
     --------
     >>> keys_of(pd.Series(["a", "b"], dtype="category")).tolist()
     ['a', 'b']
+    >>> keys_of(pd.Series([7, 8], dtype="category")).tolist()
+    [7, 8]
     """
-    plain = isinstance(values.dtype, np.dtype) and values.dtype.kind in "iufb"
-    return values if plain else values.astype(object).astype(str)
+    array = np.asarray(values)
+    if array.dtype.kind in "iufb":
+        return pd.Series(array)
+    what = pd.api.types.infer_dtype(array)
+    if what in NUMBERS:
+        return pd.Series(array.tolist())
+    if what.startswith("mixed"):
+        raise DataError(
+            f"The absorbed effect column {values.name!r} mixes text, numbers or nested values; give it one "
+            f"type, such as text by data[{values.name!r}].astype(str)"
+        )
+    return values.astype(object).astype(str)
 
 
 def read_panel(model: Any, data: Any, outcome: str) -> Panel:
@@ -201,7 +216,9 @@ def _read(model: Any, data: Any, outcome: str) -> tuple[FitRows, tuple[str, ...]
             f"lag() in {model.formula!r} takes the row before, which may be of another {absorbed[0]}: make "
             f"the lag a column, data.groupby({absorbed[0]!r})[column].shift()."
         )
-    read = FitRows.read(model, data, formula=formula, outcome=outcome)
+    read = FitRows.read(model, data, formula=formula, outcome=outcome, beside=absorbed)
+    if not read.spec.has_intercept:  # effects hold the constant, and factors lose a level beside it
+        read = FitRows.read(model, data, formula=f"{formula} + 1", outcome=outcome, beside=absorbed)
     if read.spec.dot:
         raise FormulaError(f"'.' in {model.formula!r} would hold the absorbed columns too: name the columns.")
     return read, absorbed
@@ -242,7 +259,7 @@ def _by_group(read: FitRows, model: Any, codes: Indices, inside: Mask) -> tuple[
 
 def _places(p: Panel) -> tuple[tuple[int, int], ...]:
     """Levels of effects that are not eliminated, whose columns are independent inside groups."""
-    places = tuple((i, int(j)) for i in range(1, len(p.kept)) for j in np.flatnonzero(p.kept[i])[1:])
+    places = tuple((i, j) for i in range(1, len(p.kept)) for j in _beside_first(p.levels[i], p.kept[i]))
     if len(places) > MOST_LEVELS:
         raise OptionError(
             f"{p.absorbed[1]!r} has {int(p.kept[1].sum()):,} levels and would be as many columns: only one "
@@ -254,6 +271,12 @@ def _places(p: Panel) -> tuple[tuple[int, int], ...]:
     centre(own, p.sets)
     dropped = set(check_rank([Block(np.zeros(len(own)), own)], own.T @ own).dropped)
     return tuple(place for c, place in enumerate(places) if c not in dropped)
+
+
+def _beside_first(levels: pd.Index, kept: Mask) -> list[int]:
+    """Levels that are kept but the least, which the others are measured from whatever the order of rows."""
+    there = np.flatnonzero(kept)
+    return [int(j) for j in there if j != there[levels[there].argmin()]]
 
 
 def check_varying(p: Panel, own: Array, means: Array) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -57,6 +57,31 @@ __all__ = ["AbsorbedNormalResults", "AbsorbedResults", "fit_absorbed"]
 
 LEAST_AVERAGED = 8  # rows of a group, below which average effects of a logit are missed, and …
 LEAST_AVERAGED_PROBIT = 16  # … of a probit (`coverage_of_absorbed.md`)
+
+
+_EFFECTS = "effects on laws have no errors beside absorbed effects; take "
+_RESIDUALS = "take the outcome less predict()"
+# what fits without absorbed effects have
+LACKS = {
+    **dict.fromkeys(("effect", "plot_effect", "functionals", "counterfactual"), f"{_EFFECTS}predict(new)"),
+    **dict.fromkeys(("resid", "resid_response", "resid_pearson", "resid_deviance", "resid_dev"), _RESIDUALS),
+    **dict.fromkeys(("fittedvalues", "augment", "get_prediction"), "take predict(), which has no intervals"),
+    **dict.fromkeys(("influence", "leverage"), "they are not made beside absorbed effects; write C(id)"),
+}
+_PREDICTED = "estimated effects have seen the outcomes that they would be judged by; take predict()"
+LACKS_BINARY = LACKS | {
+    **dict.fromkeys(("roc", "calibration", "classification", "pred_table", "hosmer_lemeshow"), _PREDICTED),
+    **dict.fromkeys(("score_test", "link_test"), "add the columns and take test('…') or lr_test(…)"),
+    **dict.fromkeys(("effect", "plot_effect", "functionals", "counterfactual"), f"{_EFFECTS}margins()"),
+    "profile": "take conf_int()",
+    "probability_curve": "take predict(new)",
+    **dict.fromkeys(("get_margeff", "to_marginaleffects"), "take margins()"),
+}
+LACKS_NORMAL = LACKS | {
+    **dict.fromkeys(("margins",), "the derivative of the mean is the coefficient; take params"),
+    "rsquared_adj": "take rsquared, the share within groups",
+    "scale": "take sigma ** 2",
+}
 
 
 def fit_absorbed(
@@ -228,18 +253,22 @@ class AbsorbedAnswers(MultiIndexAnswers):
 
     def _of_rows(self, effects: Effects, new: Any, rows: Any) -> Array:
         name = effects.column
-        values = (
-            rows.column(name, "absorbed effect") if new is None else pd.Series(Table(new).raw(name, name))
-        )
-        places = effects.levels.get_indexer(pd.Index(keys_of(values)))
-        missing = values.isna().to_numpy()
-        unknown = (places < 0) & ~missing
-        if unknown.any():
+        if new is None:
+            values, there = rows.column(name, "absorbed effect"), np.arange(len(rows.index))
+        else:
+            table = Table(new)
+            there = np.flatnonzero(~table.missing(name, "absorbed effect"))
+            values = pd.Series(table.raw(name, "absorbed effect"), name=name).iloc[there]
+        keys = keys_of(values)
+        places = effects.levels.get_indexer(pd.Index(keys))
+        if (places < 0).any():
+            unknown = pd.unique(keys[places < 0]).tolist()
             raise LevelError(
-                f"Column {name!r} has levels without an estimated effect: "
-                f"{list_names(pd.unique(values[unknown]).tolist())}."
+                f"Column {name!r} has levels without an estimated effect: {list_names(unknown)}."
             )
-        return np.where(missing, np.nan, effects.values[places])
+        out = np.full(len(rows.index), np.nan)
+        out[there] = effects.values[places]
+        return out
 
     @property
     def rows_together(self) -> str:
@@ -334,7 +363,7 @@ class _Header:
     estimator: dict[str, Any]
     use_t: bool
     covariance: CovarianceWords
-    levels: tuple[tuple[str | float | bool, ...], ...]
+    levels: tuple[tuple[str | int | bool | float, ...], ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -361,6 +390,7 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
     effect_values: tuple[Effects, ...] = field(repr=False, default=())
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
+    lacks: ClassVar[Mapping[str, str]] = LACKS_BINARY
 
     @property
     def file_kind(self) -> str:
@@ -521,6 +551,7 @@ class AbsorbedNormalResults(AbsorbedAnswers, FittedResult):
     effect_values: tuple[Effects, ...] = field(repr=False, default=())
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
+    lacks: ClassVar[Mapping[str, str]] = LACKS_NORMAL
 
     @property
     def file_kind(self) -> str:

@@ -330,8 +330,8 @@ def _solved_rows(
         nothing = index_scores(None, np.zeros(0), False)
         equation = MEstimate(read.names, np.zeros(k), np.zeros((0, 0)), empty, read.observations, 0, nothing)
         return BinaryRows(read.design, limit.overlapped, equation=equation)
-    weights = read.weights if read.frequency else None
-    inside = float(len(limit.overlapped)) if weights is None else float(weights[limit.overlapped].sum())
+    weights = [b.weights for b in limit.blocks if b.weights is not None] if read.frequency else []
+    inside = float(sum(w.sum() for w in weights)) if weights else float(len(limit.overlapped))
     equation = equation_of(kernel, read, limit.maximum, limit.blocks, inside, limit.columns)
     return BinaryRows(read.design, limit.overlapped, equation=equation)
 
