@@ -236,10 +236,10 @@ class ClusterCount(int):
         """What is wrong with a joint test of q hypotheses; empty where nothing is."""
         if not self.few_for(q):
             return ""
-        return (
-            f"Wald tests of {q} hypotheses at once reject too often: {self} clusters tell as much as "
-            f"{self.equal:.0f} of one size"
-        )
+        text = f"Wald tests of {q} hypotheses at once reject too often"
+        if self.equal is None or round(self.equal) >= self:
+            return f"{text} with {self} clusters"
+        return f"{text}: {self} clusters tell as much as {self.equal:.0f} of one size"
 
     def warn(self, q: int) -> None:
         """Say so of a test."""
