@@ -18,6 +18,7 @@ from disteconometrics.distributions.functionals import Line, evaluate, listed, p
 from disteconometrics.errors import (
     DataError,
     DiscreteOutcomeWarning,
+    FewClustersWarning,
     FormulaError,
     HeavyTailWarning,
     OptionError,
@@ -58,6 +59,7 @@ FEW = 30  # rows of a group below which errors are rough: of 30 lognormal income
 # decides, whose influence grows with the outcome
 FIVE, ENOUGH = 2 / 3, 500  # … and rows from which that is told, of which five are one in a hundred
 OF_TAIL = ("mean", "var", "std", "gini", "theil", "ge", "atkinson", "lorenz", "top_share")
+ROUNDING = 1e-20  # of the squares of rows: a variance below is what is left of sums that are zero
 LEVELS = np.round(np.linspace(0.01, 0.99, 99), 2)  # of a Lorenz curve
 
 
@@ -368,8 +370,17 @@ class InequalityRows(FitRows):
         return np.asarray(self.ones / np.bincount(group, self.ones)[group])
 
     def covariance(self, kind: CovarianceKind) -> Covariance:
-        """The covariance of all measures of all groups."""
-        return self.covariance_of(self.measured.values, self._influence, kind, self.groups.codes)
+        """The covariance of all measures of all groups; of a group in a single cluster there is none."""
+        psi, words = self._influence, self.groups.words
+        found = self.covariance_of(self.measured.values, psi, kind, self.groups.codes)
+        known = np.isfinite(psi).all(axis=0)  # those of heaps are not, and are told of elsewhere
+        lost = np.flatnonzero(np.isnan(np.diagonal(found.matrix)) & known) % len(words)
+        if not len(lost):
+            return found
+        alone = ", ".join(words[g] for g in np.unique(lost))
+        text = f"{alone or 'The table'} lies in a single cluster or unit: it has no standard errors."
+        warn_user(FewClustersWarning(text))
+        return replace(found, note=f"{found.note} {text}")
 
     def degrees(self, kind: CovarianceKind) -> Array | None:
         """Degrees of freedom of every measure under a survey's strata and units, else None."""
@@ -403,7 +414,11 @@ class InequalityRows(FitRows):
         found = rows_covariance(
             values, rows, kind, codes=self.codes, order=self.order, copies=copies, shares=shares
         )
-        return _named(found, kind, self.observations - len(np.unique(group)))
+        named = _named(found, kind, self.observations - len(np.unique(group)))
+        census = isinstance(kind, Survey) and kind.fpc is not None  # whose errors may be zero
+        V, least = np.diagonal(named.matrix), ROUNDING * np.square(rows).sum(axis=0)
+        lost = (least > V) & ((V > 0) | (not census))
+        return replace(named, matrix=np.where(lost[:, None] | lost, np.nan, named.matrix))
 
     def _left_out(self, kind: Cluster, group: Indices) -> Array:
         """One less the share (n,) of its group that the row's cluster has."""
@@ -491,15 +506,7 @@ class InequalityResults(FittedResult, OtherPackagesNames):
             raise OptionError(f"{self.spec.formula}: one group has no differences; name a column of groups.")
         one = np.hstack([-np.ones((len(groups) - 1, 1)), np.eye(len(groups) - 1)])
         names = [f"{n} | {g} less {groups[0]}" for n in self.model.functionals for g in groups[1:]]
-        R, e = np.kron(np.eye(q), one), self.estimates
-        bad = np.isnan(e.std_error)
-        V = R[:, ~bad] @ e.covariance[np.ix_(~bad, ~bad)] @ R[:, ~bad].T
-        lost = (R[:, bad] != 0).any(axis=1)
-        V = np.where(lost[:, None] | lost, np.nan, V)
-        own = None
-        if e.own_df is not None:  # of a difference: of the one that has fewer
-            own = np.array([e.own_df[r != 0].min() for r in R])
-        return Estimates(tuple(names), R @ e.values, V, e.df, clusters=e.clusters, own_df=own)
+        return replace(self.estimates.linear(np.kron(np.eye(q), one)), names=tuple(names))
 
     def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> InequalityResults:
         """Return the same measures with another covariance.

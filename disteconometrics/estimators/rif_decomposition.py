@@ -11,7 +11,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block, columns
-from disteconometrics.errors import DataError, OptionError
+from disteconometrics.errors import DataError, OptionError, SmallSampleWarning, warn_user
 from disteconometrics.estimators.rif import RIFRegression, regress_recentred, told_heap
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
@@ -40,9 +40,10 @@ OF_NUMBERS = (
 )
 
 REWEIGHTED = (
-    "Reweighted: the reference's rows have the odds of a logit of the group as weights; the specification "
-    "error is of a regression that is not linear, the reweighting error of a logit that misses the means."
+    "Reweighted: the specification error is of a regression that is not linear, the reweighting error of a "
+    "logit that misses the means. The reference's rows have the odds of that logit as weights."
 )
+FEW = 30  # rows of equal weight, below which errors of a reweighted group are too small
 STEP = 1e-4  # of a coefficient of the logit, in which parts are differentiated
 
 
@@ -162,6 +163,8 @@ def rif_decompose(
     Warns
     -----
     FewClustersWarning, LonelyUnitWarning, MissingValuesWarning
+    SmallSampleWarning
+        If few of the reweighted rows are like those of the other group.
 
     References
     ----------
@@ -191,9 +194,9 @@ def rif_decompose(
     parts = [_part(model, read, mine, kind, f"{by} = {g}") for mine, g in zip(inside, labels, strict=True)]
     names, terms, factor = _terms(read, normalised)
     shift = _normalising(read, names, terms) if normalised else np.zeros(terms.shape)
-    sums = ["total", "composition", "structure"]
+    sums, alike = ["total", "composition", "structure"], None
     if reweighted:
-        between = _reweighted(model, read, inside, kind, parts[1], f"{by} = {labels[1]}, reweighted")
+        between, alike = _reweighted(model, read, inside, kind, parts[1], f"{by} = {labels[1]}, reweighted")
         sums += ["specification error", "reweighting error"]
         values, rows = _in_four(parts[0], between, parts[1], terms, shift)
     else:
@@ -223,14 +226,14 @@ def rif_decompose(
         values=(parts[0].value, parts[1].value),
         residuals=(parts[0].residual, parts[1].residual),
         label=by_kind,
-        notes=((NORMALISED,) if shift.any() else ()) + ((WITHHELD,) if factor.any() else ()) or (OF_NUMBERS,),
+        notes=_notes(bool(shift.any()), bool(factor.any()), alike),
     )
 
 
-def _notes(shifted: bool, withheld: bool, reweighted: bool) -> tuple[str, ...]:
-    """What is said of parts by term, and of reweighting."""
+def _notes(shifted: bool, withheld: bool, alike: float | None) -> tuple[str, ...]:
+    """What is said of parts by term, and of reweighting to rows that tell as much as ``alike`` equal ones."""
     notes = [*([NORMALISED] if shifted else []), *([WITHHELD] if withheld else [])] or [OF_NUMBERS]
-    return (*notes, REWEIGHTED) if reweighted else tuple(notes)
+    return tuple(notes) if alike is None else (*notes, f"{REWEIGHTED} They tell as much as {alike:.0f} rows.")
 
 
 def _kind(cov: CovarianceKind | None, model: RIFRegression) -> CovarianceKind:
@@ -361,8 +364,11 @@ def _reweighted(
     kind: CovarianceKind,
     zero: _Part,
     where: str,
-) -> _Part:
-    """The reference weighted to the covariates of the other group, with influence of the logit's rows."""
+) -> tuple[_Part, float]:
+    """The reference weighted to the covariates of the other group, with influence of the logit's rows.
+
+    Besides, how many rows of equal weight tell as much as these.
+    """
     X, other = columns(read.matrix), inside[0].astype(np.float64)
     w = np.ones(read.size) if read.weights is None else read.weights / read.weights.mean()
     logit = maximise(IndexModel(LOGISTIC, [Block(other, X, w)]), maxiter=100)
@@ -385,4 +391,13 @@ def _reweighted(
     ends = [(at(logit.params + m), at(logit.params - m), 2 * m.max()) for m in moves]
     of_means = found.of_means + of_logit @ np.array([(a.means - b.means) / d for a, b, d in ends])
     slopes = np.array([(a.coefficients - b.coefficients) / d for a, b, d in ends])
-    return found._replace(of_means=of_means, of_coefficients=found.of_coefficients + of_logit @ slopes)
+    eta = (X @ logit.params)[inside[1]]
+    odds = w[inside[1]] * np.exp(eta - eta.max())
+    alike = float(odds.sum() ** 2 / (odds @ odds))
+    if alike < FEW:
+        text = (
+            f"{where}: its rows tell as much as {alike:.0f} of equal weight, so few are like the other group"
+        )
+        warn_user(SmallSampleWarning(f"{text}; errors are too small. Compare rows of common support."))
+    moved = found._replace(of_means=of_means, of_coefficients=found.of_coefficients + of_logit @ slopes)
+    return moved, alike

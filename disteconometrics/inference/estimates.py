@@ -236,10 +236,10 @@ class ClusterCount(int):
         """What is wrong with a joint test of q hypotheses; empty where nothing is."""
         if not self.few_for(q):
             return ""
-        return (
-            f"Wald tests of {q} hypotheses at once reject too often: {self} clusters tell as much as "
-            f"{self.equal:.0f} of one size"
-        )
+        text = f"Wald tests of {q} hypotheses at once reject too often"
+        if self.equal is None or round(self.equal) >= self:
+            return f"{text} with {self} clusters"
+        return f"{text}: {self} clusters tell as much as {self.equal:.0f} of one size"
 
     def warn(self, q: int) -> None:
         """Say so of a test."""
@@ -269,7 +269,8 @@ class Estimates(TakesWords):
     clusters : int or None, number of clusters G that the covariance is of: joint tests are F(q, G − q) then,
         and warn of too few for q hypotheses where it is a `ClusterCount`.
     own_df : (k,) float64 array or None
-        Degrees of freedom of every single estimate, by which its p-value and limits stand in place of ``df``.
+        Degrees of freedom of every single estimate, by which its p-value and limits stand in place of ``df``;
+        functions and tests of several take the fewest of theirs.
 
     Examples
     --------
@@ -321,6 +322,7 @@ class Estimates(TakesWords):
         if self.limits is not None:
             return self.limits(check_level(level))
         own = self.own_df is not None
+        check_level(level)
         critical = special.stdtrit(self.own_df, 0.5 + level / 2) if own else self.critical(level)
         half = critical * self.std_error
         return np.column_stack([self.values - half, self.values + half])
@@ -375,6 +377,10 @@ class Estimates(TakesWords):
         d, V = _of_one_size(R[:, used], r, values, self.covariance[np.ix_(used, used)], error)
         zero = [n for n, e in zip(names, error, strict=True) if e == 0]
         statistic, q, G = quadratic_form("Wald", d, V, zero), len(r), self.clusters
+        own = self._fewest(used[None])
+        if own is not None:  # as of so many clusters and one; of one hypothesis the p-value of its estimate
+            left = float(own[0]) + 1 - q
+            return f_test("Wald", texts, statistic * left / (own[0] * q), q, left)
         if G is not None and q > 1:  # Hotelling's law; χ²(q) and F(q, G − 1) reject far too often
             if isinstance(G, ClusterCount) and not quiet:
                 G.warn(q)
@@ -450,16 +456,29 @@ class Estimates(TakesWords):
         finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
         involved = np.array([evaluate(t, self.names, finite, strict=False).gradient != 0 for t in texts])
         values, V = np.array([d.value for d in duals]), self._propagated(G, involved)
-        result = replace(self.others(texts, values, V), level=level)
+        result = replace(self.others(texts, values, V, involved), level=level)
         if method == "delta":
             return result
         limits = partial(_fieller_limits, self, tuple(texts))
         limits(level)  # says so if an expression is no ratio
         return replace(result, limits=limits)
 
-    def others(self, names: Sequence[str], values: Array, covariance: Array) -> Estimates:
-        """Other estimates by the same law: its degrees of freedom and clusters stay."""
-        return Estimates(tuple(names), values, covariance, self.df, clusters=self.clusters)
+    def others(
+        self, names: Sequence[str], values: Array, covariance: Array, involved: Mask | None = None
+    ) -> Estimates:
+        """Other estimates by the same law: its degrees of freedom and clusters stay.
+
+        ``involved`` (q, k) are the estimates that they are functions of, None for all.
+        """
+        of = np.ones((len(values), len(self.values)), dtype=bool) if involved is None else involved
+        own = self._fewest(of)
+        return Estimates(tuple(names), values, covariance, self.df, clusters=self.clusters, own_df=own)
+
+    def _fewest(self, involved: Mask) -> Array | None:
+        """The fewest degrees of freedom (q,) of the estimates (q, k) involved; None where all have ``df``."""
+        if self.own_df is None:
+            return None
+        return np.asarray(np.where(involved, self.own_df, self.df).min(axis=1))
 
     def _propagated(self, G: Array, involved: Mask) -> Array:
         """G·V·G' (q, q), NaN for a row that involves an estimate without standard error."""
@@ -477,7 +496,7 @@ class Estimates(TakesWords):
         R, r, texts = self.restrictions(hypotheses)
         with np.errstate(invalid="ignore"):
             values = np.array([row[row != 0] @ self.values[row != 0] for row in R]) - r
-        return self.others(texts, values, self._propagated(R, R != 0))
+        return self.others(texts, values, self._propagated(R, R != 0), R != 0)
 
     def _fieller(self, text: str, level: float) -> tuple[float, float]:
         """Ratios ρ with (a − ρb)² ≤ c²·Var(a − ρb); the whole line when the denominator may be zero."""
@@ -492,7 +511,8 @@ class Estimates(TakesWords):
                 f"the line."
             )
         V = self.covariance
-        c2 = self.critical(level) ** 2
+        own = self._fewest(((a.gradient != 0) | (b.gradient != 0))[None])
+        c2 = critical_value(check_level(level), self.df if own is None else float(own[0])) ** 2
         quadratic = b.value**2 - c2 * (b.gradient @ V @ b.gradient)
         if quadratic <= 0:
             return (-np.inf, np.inf)

@@ -654,10 +654,13 @@ def _band_points(law: Averaged, kind: str, grid: Any) -> Array:
 
 
 def critical_of_band(V: Array, level: float, seed: np.random.SeedSequence) -> float:
-    """The level-quantile of the largest |ε_i|/se_i, ε ~ N(0, V), by draws."""
-    root = half(V)
+    """The level-quantile of the largest |ε_i|/se_i, ε ~ N(0, V), by draws; NaN where no error is known."""
+    known = np.isfinite(np.diagonal(V))
+    root = half(V[np.ix_(known, known)])
     se = np.sqrt(np.square(root).sum(axis=1))
     root = root[se > 0] / se[se > 0, None]
+    if not len(root):
+        return np.nan
     draws = np.random.default_rng(seed).standard_normal((root.shape[1], DRAWS))
     return float(np.quantile(np.abs(root @ draws).max(axis=0), level))
 

@@ -365,7 +365,7 @@ def effective_degrees(rows: Array, units: Units, survey: Survey) -> Array:
 
     Returns
     -------
-    (q,) float64 array, NaN where there is no variance.
+    (q,) float64 array, units less strata where there is no variance.
 
     References
     ----------
@@ -385,7 +385,7 @@ def effective_degrees(rows: Array, units: Units, survey: Survey) -> Array:
     parts = np.stack([np.bincount(units.stratum, z, len(n)) for z in squares.T], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = parts.sum(axis=0) ** 2 / (parts**2 / np.maximum(n - 1, 1)[:, None]).sum(axis=0)
-    return np.asarray(np.minimum(found, _degrees(units)))
+    return np.asarray(np.fmin(found, _degrees(units)))
 
 
 def _roots(units: Units, n: Indices, survey: Survey) -> Array:

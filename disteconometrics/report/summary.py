@@ -93,6 +93,8 @@ def clusters_notes(clusters: ClusterCount | None, q: int) -> list[str]:
     --------
     >>> clusters_notes(ClusterCount.telling(50, 38.0, jackknifed=False), 6)
     ['Wald tests of 6 hypotheses at once reject too often: 50 clusters tell as much as 38 of one size.']
+    >>> clusters_notes(ClusterCount.telling(12, 12.0, jackknifed=False), 3)
+    ['Wald tests of 3 hypotheses at once reject too often with 12 clusters.']
     """
     words = "" if clusters is None else clusters.words(q)
     return [f"{words}."] if words else []

@@ -16,6 +16,7 @@ from disteconometrics.errors import (
     FewClustersWarning,
     OptionError,
     OutcomeError,
+    SmallSampleWarning,
 )
 from disteconometrics.inference.recentred import recentred
 
@@ -225,10 +226,14 @@ def test_a_reweighted_decomposition_is_that_of_dinardo_fortin_and_lemieux() -> N
         assert detail[[n for n in detail.index if n.startswith(f"{part}:")]].sum() == pytest.approx(
             detail[part]
         )
+    assert "Reweighted: " in str(decompose("mean", reweighted=True).summary())
+    with pytest.warns(SmallSampleWarning, match="rows tell as much as [0-9] of equal weight"):
+        decompose("mean", table=GROUPED.assign(x=GROUPED["x"] + 2.5 * a), reweighted=True)
     with pytest.raises(DataError, match="tells the groups apart"):
         decompose("mean", table=GROUPED.assign(x=GROUPED["x"] + 9.0 * a), reweighted=True)
 
 
+@pytest.mark.filterwarnings("ignore:g = a, reweighted")  # 16 rows
 @pytest.mark.parametrize("reweighted", [False, True])
 def test_errors_of_parts_are_those_of_moved_weights(reweighted: bool) -> None:
     w: dict[str, Any] = {"weights": "w", "weight_type": "sampling", "cov": "HC0", "reweighted": reweighted}

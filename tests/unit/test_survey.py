@@ -79,7 +79,7 @@ def test_a_gini_is_the_mean_of_its_influence() -> None:
 
 
 def test_limits_of_a_measure_take_the_degrees_of_its_strata() -> None:
-    """V²/Σ V_h²/(n_h − 1) by loops; p-values, differences and files keep them, joint tests do not."""
+    """V²/Σ V_h²/(n_h − 1) by loops; p-values, differences, tests and files keep them."""
     res = de.Inequality("y ~ h", functionals=["gini", "mean"], **WEIGHTED).fit(TABLE, cov=DESIGN)
     one = de.Inequality("y ~ 1", functionals=["gini", "mean"], **WEIGHTED).fit(TABLE, cov=DESIGN)
     z = pd.Series(of_mean(TABLE)).groupby([TABLE["h"], TABLE["u"]]).sum()
@@ -93,9 +93,32 @@ def test_limits_of_a_measure_take_the_degrees_of_its_strata() -> None:
     file = io.BytesIO()
     one.save(file)
     pd.testing.assert_frame_equal(de.load(io.BytesIO(file.getvalue())).tidy(), one.tidy())
-    assert one.test("gini = mean").df == (1, 12)
+    fewest = one.degrees.min()
+    assert one.test("gini = mean").df == (1, fewest)
+    assert one.test("gini = 0").p_value == pytest.approx(one.pvalues["gini"], rel=1e-9)
+    assert one.nlcom("2 * mean").p_value[0] == pytest.approx(one.pvalues["mean"], rel=1e-9)
+    assert one.test("gini = 0, mean = 0").df == (2, pytest.approx(fewest - 1))
     assert one.with_cov("HC1").degrees is None
     assert "Satterthwaite" in str(one.summary())
+
+
+def test_a_group_within_one_unit_has_no_errors() -> None:
+    """Its influence sums to zero there: what is left is rounding, and no standard error."""
+    table = TABLE.assign(g=np.where((TABLE["h"] == "a") & (TABLE["u"] == 0), "one", "others"))
+    table["cl"] = table["h"] + table["u"].astype(str)
+    model = de.Inequality("y ~ g", functionals=["gini", "mean"], **WEIGHTED)
+    for cov in (de.Cluster("cl"), DESIGN):
+        with pytest.warns() as told:
+            res = model.fit(table, cov=cov)
+        assert any("g = one lies in a single" in str(w.message) for w in told)
+        assert res.bse.isna().tolist() == [True, False, True, False]
+        assert np.isnan(res.differences.std_error).all()
+        assert "g = one lies in a single" in str(res.summary())
+    assert res.lorenz([0.5])["band_low"].isna().tolist() == [True, False]
+    census = de.Inequality("y ~ 1", functionals=["mean"], **WEIGHTED)
+    whole = census.fit(TABLE.assign(N=5), cov=de.Survey(strata="h", psu="u", fpc="N"))
+    assert whole.bse["mean"] == 0
+    assert (whole.conf_int().loc["mean"] == whole.params["mean"]).all()
 
 
 def test_units_are_nested_and_the_plain_design_is_that_of_single_clusters() -> None:

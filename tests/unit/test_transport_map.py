@@ -213,9 +213,12 @@ def test_clusters_that_hold_rows_of_both_groups() -> None:
     text = " ".join(str(found.summary()).split())
     assert "Sign test: p" in text
     assert "changes of signs of what clusters, which cannot change groups, add" in text
-    assert np.isnan(
-        de.WassersteinDistance("y + y2 ~ g").fit({**d, "y2": d["y"] ** 2}, cluster="village").pvalue
-    )
+    joint = de.WassersteinDistance("y + y2 ~ g").fit({**d, "y2": d["y"] ** 2}, cluster="village")
+    assert np.isnan(joint.pvalue)
+    assert "no test of joint outcomes" in str(joint.summary())
+    assert "permut" not in str(joint.summary())
+    third = distance.fit({**d, "g": d["g"] + (np.arange(len(d["y"])) % 3 == 0)}, cluster="village", seed=1)
+    assert "199 changes of signs" in " ".join(str(third.summary()).split())
 
 
 def test_clusters_widen_the_bands_and_are_told() -> None:

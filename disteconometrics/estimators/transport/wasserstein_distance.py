@@ -535,7 +535,7 @@ class WassersteinResults(FittedResult):
                 (("Groups", f"{f.group}, {len(self.pairs)} pairs"),),
                 (_pairs_section(self.table()),),
             )
-            notes = _pairs_notes(self.pairs, f.readings)
+            notes = _pairs_notes(self.pairs, f)
         notes += _data_notes(self.model, len(f.outcomes), self.cluster, f.crossed)
         notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
         return Summary("Wasserstein Distance", (left, (first, *right)), sections, tuple(notes))
@@ -648,7 +648,8 @@ def _pair_parts(
     tested = f"p {'' if p < 0.0005 else '= '}{p_value(p)}" if q.draws else "none"
     test = "Sign test" if f.crossed else "Permutation test"
     right = (("Groups", f"{f.group} = {a} ({n}) against {b} ({m})"), (test, tested))
-    return right, (_distances(q, level), _tests(q, d, f.crossed))
+    tests = _tests(q, d, f.crossed)
+    return right, (_distances(q, level), *([tests] if tests.stubs else []))
 
 
 def _pair_notes(q: GroupPair, units: str, f: GroupFacts) -> list[str]:
@@ -699,30 +700,31 @@ def _pairs_section(table: pd.DataFrame) -> Section:
     return Section(shown, tuple(map(str, table.index)), cells)
 
 
-def _pairs_notes(pairs: Sequence[GroupPair], readings: int) -> list[str]:
+def _pairs_notes(pairs: Sequence[GroupPair], f: GroupFacts) -> list[str]:
     withheld = [
         f"{q.groups[0]} - {q.groups[1]}: errors withheld, since {'; '.join(q.withheld)}."
         for q in pairs
         if q.withheld
     ]
-    tested = f"p_adjusted is Holm's over {len(pairs)} pairs; {pairs[0].draws:,} permutations each."
-    return [tested, *withheld, *_source_notes(pairs, readings)]
+    how = f"{pairs[0].draws:,} {SIGNS if f.crossed else 'permutations'}"
+    tested = f"p_adjusted is Holm's over {len(pairs)} pairs, of {how}."
+    return [*([tested] if pairs[0].draws else []), *withheld, *_source_notes(pairs, f.readings)]
 
 
 def _data_notes(model: WassersteinDistance, dimension: int, cluster: str | None, crossed: bool) -> list[str]:
     """What the numbers mean where there are several outcomes, a scale, weights or clusters."""
     notes = []
     if dimension > 1:
-        notes.append(
-            "Between rows the permutation test takes the sliced W1 of standardised outcomes, and limits "
-            "are about the mean of "
-            "the distance in samples of this size."
-        )
+        untested = crossed or model.weight_type == "sampling"
+        sliced = "" if untested else "the permutation test takes the sliced W1 of standardised outcomes, and "
+        limits = "limits are about the mean of the distance in samples of this size."
+        notes.append(f"Between rows {sliced}{limits}")
     if model.scale:
         notes.append("Outcomes are divided by their pooled standard deviations.")
     if model.weight_type == "sampling":
         notes.append(f"Sampling weights: {model.weights}; no permutation test.")
     if cluster:
         whole = "hold rows of several groups" if crossed else "are permuted as a whole"
-        notes.append(f"Clusters of {cluster} {whole}, and errors sum over them.")
+        none = "; there is no test of joint outcomes then" if crossed and dimension > 1 else ""
+        notes.append(f"Clusters of {cluster} {whole}, and errors sum over them{none}.")
     return notes
