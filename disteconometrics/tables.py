@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from disteconometrics.words import TakesWords
+from disteconometrics.words import OtherWords
 
 __all__ = [
     "WIDTH",
@@ -139,7 +139,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Summary(TakesWords):
+class Summary(OtherWords):
     """What a result prints.
 
     Parameters

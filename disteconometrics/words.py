@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from disteconometrics.errors import OptionError, WithheldAttributeError
 
-__all__ = ["OtherWords", "TakesWords", "tells_words"]
+__all__ = ["OTHER_WORDS", "OtherWords", "TakesWords", "tells_words"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +31,10 @@ OTHER_WORDS = {
     "confint": "conf_int()",
     **dict.fromkeys(("loglik", "loglike", "log_likelihood"), "llf"),
     **dict.fromkeys(("resid", "residuals"), "resid_response"),
+    **dict.fromkeys(("lincom", "linear"), "nlcom('a - b')"),
+    **dict.fromkeys(("contrasts", "difference"), "differences"),
+    **dict.fromkeys(("n_obs", "n_observations"), "nobs"),
+    **dict.fromkeys(("draws", "sims"), "replications"),
     **dict.fromkeys(("f_test", "hypotheses", "linear_hypothesis", "wald_test_terms"), "test('a = b')"),
     "confusion_matrix": "pred_table()",
     **dict.fromkeys(("cutpoints", "cuts", "zeta"), "thresholds"),
@@ -47,7 +51,7 @@ OTHER_WORDS = {
 _KEYWORDS = [
     (
         "cluster clusters cluster_col clustervar groups group cov_kwds",
-        ("cluster='firm'", "cov=de.Cluster('firm')", "by='group'"),
+        ("cluster='firm'", "cov=de.Cluster('firm')", "by='group'", "psu='county'"),
     ),
     ("cov cov_type robust se se_type vce vcov vcov_type hc", ("cov='HC1'", "cluster='firm'")),
     ("maxlags nlags lags lag", ("lags=4", "cov=de.HAC('quarter', lags=4)")),
@@ -103,7 +107,9 @@ _KEYWORDS = [
     ("upper max b", ("high=1.0",)),
     ("ord order exponent", ("p=2",)),
     ("n_projections num_projections n_slices", ("projections=64",)),
-    ("size n n_samples num_samples sample_shape nobs", ("m=1000", "n=1000")),
+    ("size n n_samples num_samples sample_shape nobs", ("m=1000", "n=1000", "grid={'n': [100, 400]}")),
+    ("ids id_col units", ("psu='county'",)),
+    ("stratum stratify", ("strata='region'",)),
     ("learning_rate eta", ("lr=0.01", "train=de.Adam(lr=0.01)")),
     ("epochs n_epochs num_epochs n_steps num_steps", ("steps=1000", "train=de.Adam(steps=1000)")),
     ("batch_size batchsize", ("batch=512", "train=de.Adam(batch=512)")),
@@ -121,7 +127,7 @@ _KEYWORDS = [
     ("rename coef_map coef_rename", ("labels={'educ': 'Education'}",)),
     ("omit coef_omit", ("drop=['age']",)),
     ("star significance", ("stars=True",)),
-    ("filename fname file", ("path='fit.npz'",)),
+    ("filename fname file path save save_to checkpoint", ("path='fit.npz'", "store='study.npz'")),
     ("axes axis", ("ax=axes",)),
 ]
 KEYWORDS = {word: spellings for words, spellings in _KEYWORDS for word in words.split()}
@@ -180,23 +186,41 @@ def _meant(word: str, taken: frozenset[str], owner: Any, function: Any) -> str:
         for spelling in (f"{word}=...", *spellings):
             if spelling.partition("=")[0] in known:
                 return f"write {name}(..., {spelling})."
-    if word in NEEDLESS:
+    if word in NEEDLESS and function.__name__ in ("__init__", "fit", "run"):
         return f"{NEEDLESS[word]}."
     from difflib import get_close_matches
 
     close = [] if spellings else get_close_matches(word, taken, 2, 0.7)
     if close:
         return f"did you mean {' or '.join(f'{name}=' for name in close)}?"
-    names = [str(p.replace(annotation=p.empty)) for p in inspect.signature(function).parameters.values()]
-    return f"it takes ({', '.join(name for name in names if name != 'self')})."
+    return f"it takes {_plain_signature(function)}."
+
+
+def _plain_signature(function: Any) -> str:
+    signature = inspect.signature(function)
+    own = [p.replace(annotation=p.empty) for name, p in signature.parameters.items() if name != "self"]
+    return str(signature.replace(parameters=own, return_annotation=signature.empty))
+
+
+def _called(function: Any, owner: Any) -> str:
+    of = owner if isinstance(owner, type) else type(owner)
+    name = of.__name__ if function.__name__ == "__init__" else function.__name__
+    return f"{name}()" + ("" if owner is None or name == of.__name__ else f" of {of.__name__}")
 
 
 def _refuse(function: Any, owner: Any, unknown: set[str], taken: frozenset[str]) -> NoReturn:
-    of = owner if isinstance(owner, type) else type(owner)
-    name = of.__name__ if function.__name__ == "__init__" else function.__name__
-    word = sorted(unknown)[0]
-    where = "" if owner is None or name == of.__name__ else f" of {of.__name__}"
-    raise OptionError(f"{name}(){where} has no argument {word}=; {_meant(word, taken, owner, function)}")
+    word, called = sorted(unknown)[0], _called(function, owner)
+    raise OptionError(f"{called} has no argument {word}=; {_meant(word, taken, owner, function)}")
+
+
+def _misfit(function: Any, owner: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
+    """What is wrong with a call by its signature, "" if nothing."""
+    try:
+        inspect.signature(function).bind(*args, **options)
+    except TypeError as error:
+        what = f"{_called(function, owner)}: {error}; it takes {_plain_signature(function)}"
+        return f"{what}, those after * by name." if "positional" in str(error) else f"{what}."
+    return ""
 
 
 def tells_words(function: Callable[P, T], *, method: bool = False) -> Callable[P, T]:
@@ -227,7 +251,13 @@ def tells_words(function: Callable[P, T], *, method: bool = False) -> Callable[P
     def told(*args: P.args, **options: P.kwargs) -> T:
         if options and not taken.issuperset(options):
             _refuse(function, args[0] if method else None, options.keys() - taken, taken)
-        return function(*args, **options)
+        try:
+            return function(*args, **options)
+        except TypeError:  # of the call, or of what it runs
+            text = _misfit(function, args[0] if method else None, args, options)
+            if not text:
+                raise
+            raise OptionError(text) from None
 
     return told
 
@@ -250,6 +280,14 @@ class TakesWords:
             taken = _taken(cls.__init__) if options else None
             if taken is not None and not taken.issuperset(options):
                 _refuse(cls.__init__, cls, options.keys() - taken, taken)
+            code = getattr(cls.__init__, "__code__", None) if args else None
+            if code is not None and (
+                len(args) >= code.co_argcount
+                or not options.keys().isdisjoint(code.co_varnames[1 : len(args) + 1])
+            ):
+                text = _misfit(cls.__init__, cls, (None, *args), options)
+                if text:
+                    raise OptionError(text)
             return super().__new__(cls)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -285,8 +323,12 @@ class OtherWords(TakesWords):
                 object.__getattribute__(self, name)
             if name in self.lacks:
                 raise WithheldAttributeError(f"{type(self).__name__} has no {name}: {self.lacks[name]}.")
-            word = self.other_words.get(name, "")
-            first = re.split(r"\W", word, maxsplit=1)[0]
-            has = word and (first == "de" or hasattr(type(self), first) or first in vars(self))
-            known = f"; it is called {word!r} here" if has else ""
+            form = re.sub("^(as|to)_", lambda found: "to_" if found[1] == "as" else "as_", name)
+            for word in (form + "()" if form != name else "", self.other_words.get(name, "")):
+                first = re.split(r"\W", word, maxsplit=1)[0]
+                if word and (first == "de" or hasattr(type(self), first) or first in vars(self)):
+                    break
+            else:
+                word = ""
+            known = f"; it is called {word!r} here" if word else ""
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{known}")

@@ -61,6 +61,11 @@ def long_choices(
     >>> long_choices(wide, "mode", {"time": "t{}"}).values.tolist()
     [[0, 'bus', 1, 3.0, 5], [0, 'car', 0, 1.0, 5], [1, 'bus', 0, 4.0, 6], [1, 'car', 1, 9.0, 6]]
     """
+    if not isinstance(columns, Mapping):
+        raise OptionError(
+            f"columns={columns!r:.60}: give a dict of new columns and where they are, with braces for the "
+            "alternative, as in {'price': 'price.{}', 'time': 'time.{}'}."
+        )
     table = Table(data)
     n, picked = len(table), pd.Series(table.raw(chosen, "chosen")).reset_index(drop=True)
     levels = _levels(picked, chosen, alternatives)

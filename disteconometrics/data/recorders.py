@@ -278,6 +278,14 @@ def _cap_notices(
         return (
             RecordingWarning(text, column=term, hint=f"make them the cap, or give the {most} value told"),
         )
+    told = float((np.fmax if above else np.fmin).reduce(value, initial=np.nan))
+    top = value == told
+    if recorder.column is None and not censored.any() and _piled(top, told, recorder.at):
+        text = (
+            f"No row of {term!r} is at its cap ({cap}), and {int(top.sum())} rows hold the {most} value, "
+            f"{told!r}: all are taken for exact. If they were capped, the cap is {told!r}."
+        )
+        return (RecordingWarning(text, column=term, hint="leave the recorder out if none was capped"),)
     if recorder.column is None and censored.sum() == 1 and len(value) > 1:
         text = (
             f"The cap of {term!r} ({cap}) is the {most} value and held by one row alone: was the outcome "
@@ -285,6 +293,12 @@ def _cap_notices(
         )
         return (RecordingWarning(text, column=term, hint="leave the recorder out if it is"),)
     return ()
+
+
+def _piled(top: Mask, told: float, cap: float) -> bool:
+    """Whether rows at the largest value look capped there, at a cap that was written with too few digits."""
+    count = int(top.sum())
+    return count >= 3 and (abs(told - cap) <= 1e-3 * abs(cap) or count >= max(10, 0.01 * len(top)))
 
 
 def _heaped(recorder: Recorder, step: _Step, term: str) -> _Step:

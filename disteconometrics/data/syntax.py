@@ -94,11 +94,19 @@ def function_name(node: ast.expr) -> str:
     return ""
 
 
+OPTION = "options of a transform are constants"
+
+
 def _unsafe(node: ast.AST, why: str) -> UnsafeFormulaError:
     try:
         shown = ast.unparse(node)
     except Exception:
         shown = type(node).__name__
+    if why == OPTION:
+        return UnsafeFormulaError(
+            f"{shown[:80]!r} may not stand in a formula: {why}. Write the number, as f'…(x, {{a}})' does, "
+            "and what is capped or rounded inside of its function: log(topcoded(y, at=12))"
+        )
     return UnsafeFormulaError(
         f"{shown[:80]!r} may not stand in a formula: {why}. Allowed are columns, numbers, operators and "
         + (
@@ -225,7 +233,7 @@ def _check_option(node: ast.expr) -> None:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         number = node.operand
         if not (isinstance(number, ast.Constant) and isinstance(number.value, (int, float))):
-            raise _unsafe(number, "options of a transform are constants")
+            raise _unsafe(number, OPTION)
     elif isinstance(node, (ast.List, ast.Tuple)):
         for item in node.elts:
             _check_option(item)
@@ -238,7 +246,7 @@ def _check_contrast(node: ast.expr) -> None:
     call = node.func if isinstance(node, ast.Call) else node
     name = function_name(call)
     if name not in CONTRASTS:
-        raise _unsafe(node, "options of a transform are constants")
+        raise _unsafe(node, OPTION)
     if not isinstance(node, ast.Call):
         return
     allowed = CONTRASTS[name][1]

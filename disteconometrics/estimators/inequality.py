@@ -477,7 +477,7 @@ class InequalityResults(FittedResult, OtherPackagesNames):
     covariance: Covariance
     degrees: Array | None = None  # of freedom, of every measure under a survey
 
-    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "lorenz_curves")
+    pictures: ClassVar[tuple[str, ...]] = ("lorenz_curves", "coefficients")
     kinds: ClassVar[dict[str, str]] = {"lorenz": "lorenz_curves"}
 
     def labels(self) -> tuple[str, Sequence[str]]:

@@ -86,6 +86,10 @@ class Specification(TakesWords, ABC):
         """
         if data is not None:
             name = type(self).__name__
+            if isinstance(data, (str, list, tuple)):
+                raise OptionError(
+                    f"{name} takes all but its formula by name: write {name}(formula, option={data!r:.50})."
+                )
             raise OptionError(
                 f"The formula is the model, the data come with fit: write de.{name}(formula).fit(data)."
             )

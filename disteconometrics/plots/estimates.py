@@ -225,15 +225,15 @@ def decomposition(result: Any, *, bands: bool = True, ax: Axes | None = None) ->
     axes = prepare(ax, FLAT)
     axes.axhline(0, color=MIDDLE, linewidth=0.7)
     low, high = ("band_low", "band_high") if bands else ("conf_low", "conf_high")
-    styles = {"total": (MIDDLE, "-"), "composition": (ACCENT, "--"), "structure": (ACCENT, "-")}
+    styles = {"total": (MIDDLE, "-"), "composition": (OKABE_ITO[1], "--"), "structure": (ACCENT, "-")}
     for what, (color, line) in styles.items():
         part = table[table["what"] == what]
         if what != "total":
-            shade(axes, part["level"], part[low], part[high], 0.15)
+            shade(axes, part["level"], part[low], part[high], 0.15, color=color)
         axes.plot(part["level"], part["estimate"], line, color=color, linewidth=1.4, label=what)
     legend_above(axes)
     f = result.facts
-    words = f"{result.spec.outcome.name}: {f.labels[1]} less {f.labels[0]}"
+    words = f"{result.spec.outcome.name}: {f.group} {f.labels[1]} less {f.labels[0]}"
     return finish(axes, "quantile level", words, table)
 
 
@@ -276,7 +276,9 @@ def lorenz_curves(result: Any, *, level: float = 0.95, band: bool = True, ax: Ax
         axes.plot(x, y, color=style, linewidth=1.4, label=str(group))
     if data["group"].nunique() > 1:
         legend_above(axes)
-    return finish(axes, "share of the rows, poorest first", "share of the total", data)
+    weighted = getattr(getattr(result, "model", None), "weight_type", None) is not None
+    whose = "population" if weighted else "rows"
+    return finish(axes, f"share of the {whose}, poorest first", "share of the total", data)
 
 
 def _what(scale: str, odds_ratios: bool, result: Any) -> str:

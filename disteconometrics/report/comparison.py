@@ -25,7 +25,7 @@ from disteconometrics.tables import (
     number,
     printable,
 )
-from disteconometrics.words import TakesWords, tells_words
+from disteconometrics.words import OtherWords, tells_words
 
 __all__ = ["Comparison", "compare"]
 
@@ -49,7 +49,7 @@ Row = tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(TakesWords):
+class Comparison(OtherWords):
     """A table of several results, which prints itself as text, HTML, LaTeX and markdown.
 
     ``names`` are the columns; ``body`` has two rows a term, the estimate and its standard error in
@@ -209,7 +209,7 @@ def compare(
     terms, notes = _shown(every, keep, drop), _notes(columns, stars)
     if len(terms) < len(every):
         notes = (*notes, f"{len(every) - len(terms)} of {len(every)} terms are not shown.")
-    own = _labels(labels)
+    own = _labels(labels, every)
     body = tuple(row for term in terms for row in _rows(columns, term, own.get(term, term), stars))
     foot = [("Model", *(c.label for c in columns))]
     foot += [(own.get(s, LABELS.get(s, s)), *(_statistic(c, s) for c in columns)) for s in statistics]
@@ -257,7 +257,10 @@ def _named(terms: tuple[str, ...], names: Any, option: str) -> tuple[str, ...]:
     """The terms of these names, or of these factors, in the order of the names."""
     if isinstance(names, str):
         raise OptionError(f"{option}={names!r}: give a list, as in {option}=[{names!r}].")
-    found = {name: [t for t in terms if t == name or t.startswith(f"{name}[")] for name in names}
+    found = {
+        name: [t for t in terms if _bare(t) == _bare(name) or _bare(t).startswith(f"{_bare(name)}[")]
+        for name in names
+    }
     unknown = [name for name, those in found.items() if not those]
     if unknown:
         raise OptionError(f"{option}= names {', '.join(map(repr, unknown))}; terms are {first_of(terms)}.")
@@ -316,13 +319,20 @@ def _estimates(results: tuple[Any, ...]) -> list[Estimates]:
     return found
 
 
-def _labels(labels: Any) -> dict[str, str]:
+def _bare(name: Any) -> str:
+    """A term however it is spaced: ``I(x/10)`` in a script is ``I(x / 10)`` in a result."""
+    return re.sub(r"\s+", "", str(name))
+
+
+def _labels(labels: Any, terms: tuple[str, ...]) -> dict[str, str]:
     if labels is not None and not isinstance(labels, Mapping):
         raise OptionError(
             f"labels={labels!r:.60}: give a dict of what is printed for terms, as {{'educ': 'Schooling'}}; "
             "the heads of the columns are names=[…]."
         )
-    return dict(labels or {})
+    own = dict(labels or {})
+    spaced = {_bare(name): label for name, label in own.items()}
+    return {t: spaced[_bare(t)] for t in terms if _bare(t) in spaced} | own
 
 
 def _check_names(names: tuple[str, ...], count: int) -> None:

@@ -118,6 +118,9 @@ def test_results_name_the_word_for_what_others_call_it(attribute: str, words: st
     result = de.Logit("GRADE ~ PSI").fit(de.datasets.spector())
     with pytest.raises(AttributeError, match=re.escape(words)):
         getattr(result, attribute)
+    for table in (result.summary(), de.compare([result])):
+        with pytest.raises(AttributeError, match=r"'as_latex\(\)' here"):
+            _ = table.to_latex
     for lacking in (result, result.margins()):  # no thresholds, so none are promised
         with pytest.raises(AttributeError, match=r"no attribute 'cutpoints'$"):
             _ = lacking.cutpoints
@@ -150,6 +153,14 @@ def test_the_package_names_what_others_call_it(name: str, word: str) -> None:
         ("res.margins(variabels=['PSI'])", "did you mean variables=?"),
         ("res.plot('coefficients', conf=0.9)", "write level="),
         ("res.effect('PSI', 0, 1, conf=0.9)", r"takes \(variable, low, high"),
+        ("res.margins(method='eyex')", r"takes \(variables=None, \*, at="),
+        ("res.predict(data, 'mean', True)", r"too many positional .* after \* by name"),
+        ("res.effect('PSI')", "missing a required argument: 'low'"),
+        ("de.Survey('unit', strata='s')", "multiple values for argument 'strata'"),
+        ("de.Survey(strata='s', cluster='unit')", "write psu="),
+        ("de.Inequality('GPA ~ 1', ['gini'])", "by name"),
+        ("de.MonteCarlo(None, None, n=[9])", "write grid="),
+        ("de.long_choices(data, 'PSI', ['price'])", "with braces"),
     ],
 )
 def test_unknown_keywords_name_the_word(call: str, words: str) -> None:

@@ -129,6 +129,7 @@ REFUSED: dict[str, tuple[type[DisteconometricsError], str]] = {
     "topcoded(y, at=inf)": (FormulaError, "not inf"),
     "topcoded(y, at=True)": (FormulaError, "not True"),
     "topcoded(y, at=y.max())": (UnsafeFormulaError, "constants"),
+    "topcoded(log(y), at=log(4))": (UnsafeFormulaError, "Write the number"),
     "topcoded(y, at=4, by=1)": (FormulaError, "arguments that topcoded"),
     "topcoded(y, 4, at=5)": (FormulaError, "gives at twice"),
     "topcoded(band, at=4)": (DataError, "text or categories"),
@@ -173,11 +174,16 @@ def test_what_is_refused(left: str) -> None:
         ("topcoded(y, at=3)", "above its cap .3. in 1 row"),
         ("topcoded(y, at=cap)", "above its cap .column 'cap'. in 1 row"),
         ("bottomcoded(y, at=0)", "held by one row alone"),
+        ("topcoded(heaped, at=2.4850)", "No row .* 3 rows hold the largest value, 2.4849"),
     ],
 )
 def test_what_is_warned_of(left: str, words: str) -> None:
     with pytest.warns(RecordingWarning, match=words):
-        build_design(f"{left} ~ x", D.assign(cap=2.5).iloc[:4], outcome="recorded")
+        build_design(
+            f"{left} ~ x",
+            D.assign(cap=2.5, heaped=[0.5] + [2.4849] * (len(D) - 1)).iloc[:4],
+            outcome="recorded",
+        )
 
 
 DOORS: dict[str, Any] = {

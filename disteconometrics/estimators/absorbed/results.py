@@ -52,6 +52,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Section
+from disteconometrics.words import OTHER_WORDS
 
 __all__ = ["AbsorbedNormalResults", "AbsorbedResults", "fit_absorbed"]
 
@@ -177,6 +178,9 @@ class AbsorbedAnswers(MultiIndexAnswers):
 
     facts: AbsorbedFacts
     effect_values: tuple[Effects, ...]
+    other_words: ClassVar[Mapping[str, str]] = OTHER_WORDS | dict.fromkeys(
+        ("absorbed_effects", "fixed_effects", "fixef"), "effects"
+    )
 
     @property
     def tested(self) -> Indices:

@@ -236,7 +236,7 @@ def _result(
         values=values,
         covariance=V,
         levels=tau,
-        table=table,
+        curves=table,
         level=level,
         kind=rows.kind,
         draws=draws,

@@ -58,7 +58,7 @@ class DecompositionResults(FittedResult):
     values: Array
     covariance: Array
     levels: Array
-    table: Array  # (parts and laws, levels, five columns)
+    curves: Array  # (parts and laws, levels, five columns)
     level: float
     kind: CovarianceKind | None
     draws: int
@@ -144,9 +144,9 @@ class DecompositionResults(FittedResult):
         ------
         NeedsData, OptionError
         """
-        if not np.isfinite(self.table[..., 0]).any():
+        if not np.isfinite(self.curves[..., 0]).any():
             raise OptionError("An outcome of two values has no quantiles to decompose.")
-        table, tau = self.table, self.levels
+        table, tau = self.curves, self.levels
         if level is not None and check_level(level) != self.level:
             rows: DecompositionRows = self.data_rows()
             design = design_of(self._reference)
@@ -266,7 +266,7 @@ class DecompositionResults(FittedResult):
             parts.append({"kind": fit.file_kind, "content": content})
             arrays |= {f"part{i}_{name}": values for name, values in own.items()}
         arrays |= {"values": self.values, "covariance": self.covariance, "levels": self.levels}
-        arrays["table"] = self.table.reshape(-1, len(COLUMNS))
+        arrays["table"] = self.curves.reshape(-1, len(COLUMNS))
         named = all(isinstance(f, str) for f in self.model.functionals)
         if not named:
             raise OptionError("Functions of a law cannot be written to a file; name the functionals.")
@@ -305,7 +305,7 @@ class DecompositionResults(FittedResult):
             values=arrays["values"],
             covariance=arrays["covariance"],
             levels=arrays["levels"],
-            table=arrays["table"].reshape(len(PARTS) + c, m, len(COLUMNS)),
+            curves=arrays["table"].reshape(len(PARTS) + c, m, len(COLUMNS)),
             level=header.level,
             kind=header.kind,
             draws=header.draws,
