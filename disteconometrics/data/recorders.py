@@ -280,7 +280,7 @@ def _cap_notices(
         )
     told = float((np.fmax if above else np.fmin).reduce(value, initial=np.nan))
     top = value == told
-    if recorder.column is None and not censored.any() and _piled(top, told, recorder.at):
+    if recorder.at is not None and not censored.any() and _piled(top, told, recorder.at):
         text = (
             f"No row of {term!r} is at its cap ({cap}), and {int(top.sum())} rows hold the {most} value, "
             f"{told!r}: all are taken for exact. If they were capped, the cap is {told!r}."

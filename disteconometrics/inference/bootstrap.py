@@ -354,7 +354,7 @@ def bootstrap(
     names, estimate = named_values(call(result))
     _check_finite(names, estimate)
     _check_offer(engine, kind)
-    plan, positions = _plan(engine, data, sequence, scheme, cluster, cluster in absorbed)
+    plan, positions = _plan(engine, data, sequence, scheme, cluster, together is not None)
     redrawing = engine if isinstance(engine, Redrawing) else None
     solving = None if isinstance(engine, Redrawing) else engine
     if kind == "score":
@@ -481,11 +481,11 @@ def _plan(
     sequence: np.random.SeedSequence,
     scheme: str,
     cluster: str | None,
-    absorbed: bool,
+    together: bool,
 ) -> tuple[ResamplingPlan, Indices]:
-    """What is drawn, and where the rows are in the table; those without an absorbed cluster are not drawn."""
+    """What is drawn, and where the rows are in the table; of units drawn whole, those that have a name."""
     positions = np.arange(_row_count(data)) if engine is None else engine.positions
-    if absorbed and engine is None:
+    if together and engine is None:
         positions = np.flatnonzero(~pd.isna(np.asarray(data[cluster], dtype=object)))
     n = len(positions)
     if cluster is None:
