@@ -377,7 +377,7 @@ def _are_own(rows: Any, other: Table, at: Indices) -> bool:
     """Whether rows with the labels of the fit's own have its outcomes, or all of its index, without these."""
     table, names = rows.design.table, [c for c in rows.spec.parsed.left.variables if c in other.names]
     if not names:
-        return bool(other.index.equals(table.index))
+        return len(np.unique(at)) == len(at) == len(table)  # in any order
     return all(_equal(other.raw(c, "outcome"), table.raw(c, "outcome"), at) for c in names)
 
 

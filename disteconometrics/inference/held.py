@@ -80,9 +80,16 @@ class Held:
 
     @property
     def beyond(self) -> str:
-        """In words, where nothing is told."""
-        ends = [f"below {self.low:g}"] * bool(np.isfinite(self.low))
-        ends += [f"above {self.high:g}"] * bool(np.isfinite(self.high))
+        """In words, where nothing is told.
+
+        Examples
+        --------
+        >>> Held(0.125, 1234567.0).beyond
+        'below 0.125 or above 1234567'
+        """
+        digits = {end: 10 if abs(end) >= 1e6 else 6 for end in (self.low, self.high)}
+        ends = [f"below {self.low:.{digits[self.low]}g}"] * bool(np.isfinite(self.low))
+        ends += [f"above {self.high:.{digits[self.high]}g}"] * bool(np.isfinite(self.high))
         return " or ".join(ends)
 
 

@@ -247,6 +247,7 @@ def test_over_its_own_rows_a_law_has_the_errors_of_functionals(model: Any, cov: 
         ({"x": DATA.x + 1, "y": DATA.y}, "same"),
         (DATA[DATA.g == 1].assign(x=1.0), "same"),
         (DATA.sort_values("x"), "same"),
+        (DATA.sort_values("x")[["x"]], "same"),
         (pd.concat([DATA.assign(x=0.0), DATA.assign(x=1.0)]), "same"),
         (DATA.sort_values("x").reset_index(drop=True), "independent"),
         (DATA[DATA.g == 1].reset_index(drop=True), "independent"),
