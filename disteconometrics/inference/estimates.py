@@ -450,16 +450,18 @@ class Estimates(TakesWords):
         finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
         involved = np.array([evaluate(t, self.names, finite, strict=False).gradient != 0 for t in texts])
         values, V = np.array([d.value for d in duals]), self._propagated(G, involved)
-        result = replace(self.others(texts, values, V), level=level)
+        result = self.others(texts, values, V, level)
         if method == "delta":
             return result
         limits = partial(_fieller_limits, self, tuple(texts))
         limits(level)  # says so if an expression is no ratio
         return replace(result, limits=limits)
 
-    def others(self, names: Sequence[str], values: Array, covariance: Array) -> Estimates:
+    def others(
+        self, names: Sequence[str], values: Array, covariance: Array, level: float = 0.95
+    ) -> Estimates:
         """Other estimates by the same law: its degrees of freedom and clusters stay."""
-        return Estimates(tuple(names), values, covariance, self.df, clusters=self.clusters)
+        return Estimates(tuple(names), values, covariance, self.df, level=level, clusters=self.clusters)
 
     def _propagated(self, G: Array, involved: Mask) -> Array:
         """G·V·G' (q, q), NaN for a row that involves an estimate without standard error."""
