@@ -73,6 +73,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.optim.minibatch import Adam as Adam
     from disteconometrics.optim.minibatch import AdamW as AdamW
     from disteconometrics.report.comparison import compare as compare
+    from disteconometrics.report.evidence import evidence as evidence
     from disteconometrics.simulate import dgps as dgps
     from disteconometrics.simulate.dgp import DGP as DGP
     from disteconometrics.simulate.dgp import Process as Process
@@ -153,6 +154,7 @@ _NAMES = {
         "LBFGS",
     ),
     "report.comparison": ("compare",),
+    "report.evidence": ("evidence",),
     "simulate.dgp": (
         "DGP",
         "Process",

@@ -463,7 +463,7 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
         )
         G, V = self.covariance.coordinates(found.gradients)
         spread = G @ V @ G.T
-        e = Estimates(found.names, found.values, (spread + spread.T) / 2, self.estimates.df, level=level)
+        e = self.estimates.others(found.names, found.values, (spread + spread.T) / 2, level=level)
         notes = (self.covariance.note, "Effects on the probability of the alternative in brackets.")
         return MarginsResults(
             e,

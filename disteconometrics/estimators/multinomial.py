@@ -426,7 +426,7 @@ class MultinomialResults(CategoryAnswers, FittedResult):
         spread = G @ V @ G.T
         values = found.values[:, order].ravel()
         return MarginsResults(
-            Estimates(names, values, (spread + spread.T) / 2, self.estimates.df, level=level),
+            self.estimates.others(names, values, (spread + spread.T) / 2, level=level),
             "dydx",
             where,
             "sample",

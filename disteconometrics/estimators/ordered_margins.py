@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,8 +60,7 @@ def ordered_margins(result: Any, rows: Scenario, variables: Any, *, at: Any, lev
     names = tuple(f"{q.name} [{level}]" for q in questions for level in levels)
     G, V = result.covariance.coordinates(moves.transpose(1, 0, 2).reshape(len(names), -1))
     spread = G @ V @ G.T
-    found = result.estimates.others(names, effects.T.ravel(), (spread + spread.T) / 2)
-    estimates = replace(found, level=level)
+    estimates = result.estimates.others(names, effects.T.ravel(), (spread + spread.T) / 2, level=level)
     notes = (result.covariance.note, "Effects on the probability of each category, in brackets.", *skipped)
     return MarginsResults(
         estimates,

@@ -456,7 +456,7 @@ class Estimates(TakesWords):
         finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
         involved = np.array([evaluate(t, self.names, finite, strict=False).gradient != 0 for t in texts])
         values, V = np.array([d.value for d in duals]), self._propagated(G, involved)
-        result = replace(self.others(texts, values, V, involved), level=level)
+        result = self.others(texts, values, V, involved, level=level)
         if method == "delta":
             return result
         limits = partial(_fieller_limits, self, tuple(texts))
@@ -464,15 +464,23 @@ class Estimates(TakesWords):
         return replace(result, limits=limits)
 
     def others(
-        self, names: Sequence[str], values: Array, covariance: Array, involved: Mask | None = None
+        self,
+        names: Sequence[str],
+        values: Array,
+        covariance: Array,
+        involved: Mask | None = None,
+        *,
+        level: float = 0.95,
     ) -> Estimates:
         """Other estimates by the same law: its degrees of freedom and clusters stay.
 
         ``involved`` (q, k) are the estimates that they are functions of, None for all.
         """
         of = np.ones((len(values), len(self.values)), dtype=bool) if involved is None else involved
-        own = self._fewest(of)
-        return Estimates(tuple(names), values, covariance, self.df, clusters=self.clusters, own_df=own)
+        own, clusters = self._fewest(of), self.clusters
+        return Estimates(
+            tuple(names), values, covariance, self.df, level=level, clusters=clusters, own_df=own
+        )
 
     def _fewest(self, involved: Mask) -> Array | None:
         """The fewest degrees of freedom (q,) of the estimates (q, k) involved; None where all have ``df``."""

@@ -739,3 +739,29 @@ def test_margins_are_saved_and_loaded(make: Any) -> None:
         wrong.seek(0)
         with pytest.raises(FileFormatError, match="Margins file"):
             de.load(wrong)
+
+
+def grouped() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    d = pd.DataFrame({"x": rng.normal(size=600), "z": rng.normal(size=600), "g": np.arange(600) // 30})
+    index = d["x"] - d["z"] + rng.logistic(size=600)
+    return d.assign(y=(index > 0).astype(int), level=np.digitize(index, [-1, 1]), id=np.arange(600) // 6)
+
+
+@pytest.mark.parametrize(
+    ("model", "outcome"),
+    [(de.Logit, "y"), (de.OrderedLogit, "level"), (de.MultinomialLogit, "level"), (de.Logit, "absorbed")],
+)
+def test_joint_tests_of_margins_know_the_clusters(model: Any, outcome: str) -> None:
+    formula = "y ~ x + z | id" if outcome == "absorbed" else f"{outcome} ~ x + z"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        margins = model(formula).fit(grouped(), cov=de.Cluster("g")).margins()
+        file = io.BytesIO()
+        margins.save(file)
+        both = [f"`{name}` = 0" for name in margins.effects.names[-1:] + margins.effects.names[:1]]
+        found = margins.test(both)
+        again = de.load(io.BytesIO(file.getvalue()))
+        assert again.test(both) == found
+    assert found.law == "F"
+    assert vars(again.effects.clusters) == vars(margins.effects.clusters)

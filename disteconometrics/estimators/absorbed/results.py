@@ -47,7 +47,7 @@ from disteconometrics.inference.covariance import (
     CovarianceWords,
     resolve_kind,
 )
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.estimates import TestResult, check_level
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.report.summary import estimates_section
@@ -478,7 +478,7 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
             )
         found = absorbed_effects(rows, self.model, variables, target, self.covariance.kind)
         _warn_small_average(self.model, self.facts)
-        e = Estimates(found.names, found.values, found.covariance, self.estimates.df, level=level)
+        e = self.estimates.others(found.names, found.values, found.covariance, level=level)
         notes = [self.covariance.note, *found.notes]
         return MarginsResults(
             e,

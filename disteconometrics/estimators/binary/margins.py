@@ -26,8 +26,8 @@ from disteconometrics.estimators.binary.extrapolation import (
 from disteconometrics.estimators.binary.fit import BinaryRows, success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.estimators.results import SavedResult
-from disteconometrics.fields import AnyFloat, Count, Numbers, Rule
-from disteconometrics.inference.estimates import Estimated, Estimates, check_level
+from disteconometrics.fields import AnyFloat, Count, NonNegative, Numbers, Rule
+from disteconometrics.inference.estimates import ClusterCount, Estimated, Estimates, check_level
 from disteconometrics.inference.influence import averaging_rows, estimation_rows, influence_covariance
 from disteconometrics.inference.marginal_effects import (
     KINDS,
@@ -134,7 +134,8 @@ class MarginsResults(Estimated, Pictured):
             If the file cannot be written.
         """
         e, words = self.effects, {f.name: getattr(self, f.name) for f in fields(self) if f.name != "effects"}
-        header = {**words, "names": e.names, "df": e.df, "level": e.level, "clusters": e.clusters}
+        own = {"clusters": e.clusters, **(vars(e.clusters) if isinstance(e.clusters, ClusterCount) else {})}
+        header = {**words, "names": e.names, "df": e.df, "level": e.level, **own}
         write_archive(path, "Margins", header, {"values": e.values, "covariance": e.covariance})
 
     @classmethod
@@ -149,6 +150,9 @@ class MarginsResults(Estimated, Pictured):
         names = words.pop("names")
         arrays = saved.numbers(_ARRAYS, k=len(names))
         own = {name: words.pop(name) for name in ("df", "level", "clusters")}
+        knows = {name: words.pop(name) for name in ("equal", "jackknifed")}
+        if own["clusters"] is not None:
+            own["clusters"] = ClusterCount.telling(own["clusters"], **knows)
         return cls(Estimates(names, arrays["values"], arrays["covariance"], **own), **words)
 
     __repr__ = Estimated.__str__
@@ -170,6 +174,8 @@ class _Header:
     covariance: str
     rows: Count
     notes: tuple[str, ...]
+    equal: NonNegative | None = None  # of clusters, as `ClusterCount` has it
+    jackknifed: bool = False
 
 
 _ARRAYS = {"values": Numbers("k", "any"), "covariance": Numbers("k k", "a covariance")}

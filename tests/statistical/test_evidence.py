@@ -1,0 +1,39 @@
+"""The evidence that the package ships is that of the pages, and every answer it speaks of is one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import disteconometrics as de
+from disteconometrics.errors import OptionError
+from disteconometrics.estimators.loading import KINDS, _loaded
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import evidence as command
+
+
+def test_the_stored_file_is_what_the_pages_say() -> None:
+    stored = command.STORED.read_text(encoding="utf-8")
+    assert stored == command.text(), "run: python tests/statistical/evidence.py --write"
+
+
+@pytest.mark.parametrize("answer", command.EVIDENCE)
+def test_every_part_of_an_answer_finds_something(answer: str) -> None:
+    estimator, _, name = answer.partition(".")
+    assert hasattr(_loaded(KINDS[estimator][1]), name)
+    for part in command.EVIDENCE[answer]:
+        found = command.figures(part) if isinstance(part, command.Rows) else command.records(part)
+        assert list(found), part
+
+
+def test_failures_are_marked_and_unknown_names_told() -> None:
+    frame = de.evidence("Logit.params").to_frame().set_index(["design", "answer"])
+    assert frame.loc[("80 firms with shocks", "nonrobust, x"), "outside"]
+    assert not frame.loc[("80 firms with shocks", "clustered, t, x"), "outside"]
+    assert "outside" in str(de.evidence("Logit.params"))
+    with pytest.raises(OptionError, match=r"FlowDensity\.effect"):
+        de.evidence("FlowDensity.efect")
