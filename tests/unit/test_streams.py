@@ -412,6 +412,11 @@ NO_DENSITY: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     ),
     "bootstrap": (lambda p: de.bootstrap(de.FlowDensity("y ~ 1"), p), NeedsRows, "read_parquet"),
     "joint outcomes": (lambda p: de.FlowDensity("y + z ~ 1").fit(p), NeedsRows, "read_parquet"),
+    "narrow places far apart": (
+        lambda p: de.FlowDensity("I(1e6*(w > 1) + 1e-3*y) ~ d").fit(p),
+        NeedsRows,
+        "% of the rows have values of .* that differ and share one of 10,000 bins",
+    ),
     "outside the support": (
         lambda p: de.FlowDensity("y ~ 1", support=(48, np.inf)).fit(p),
         DataError,

@@ -27,7 +27,7 @@ from disteconometrics.errors import NeedsRows
 from disteconometrics.estimators.flow.row_checks import check_support
 from disteconometrics.estimators.rows import row_facts
 from disteconometrics.fields import AnyFloat, Count
-from disteconometrics.transport.histogram import Filling
+from disteconometrics.transport.histogram import Filling, Histogram
 from disteconometrics.transport.sorting import Bins
 
 __all__ = ["MOST_CELLS", "MOST_NUMBERS", "SourceFacts", "SourceRows", "rows_of_source"]
@@ -37,6 +37,7 @@ KEPT = 100_000  # rows of a source that are kept as they are
 BINS, LEAST_BINS = 10_000, 1_000  # of the outcome in a cell
 MOST_BINS = 1_000_000  # over all cells
 SEEN = 500_000  # rows of the first reading in which shared values are looked for
+MOST_IN_BIN = 0.02  # of the rows that one bin may hold, its most frequent value aside
 FEW = 8_192  # by which bins are laid
 
 
@@ -60,8 +61,9 @@ class SourceFacts:
         of = f"in each of {self.cells} cells of the covariates " if self.cells > 1 else ""
         return (
             f"The source was read {self.readings} times; {of}{self.bins:,} bins of the outcome stand for the "
-            f"rows. Given knots and penalties this moves numbers of the flow by at most {self.error:.1g} "
-            f"standard errors (nonrobust). The largest bin holds {self.largest:.2g} of the rows, within "
+            f"rows. Given knots and penalties, which may be others than those of the rows where tails are "
+            f"long, this moves numbers of the flow by at most {self.error:.1g} standard errors (nonrobust). "
+            f"The largest bin holds {self.largest:.2g} of the rows, within "
             f"which effects on quantiles go by the flow.",
         )
 
@@ -113,6 +115,7 @@ def rows_of_source(stream: StreamDesign, support: Support) -> SourceRows:
     bins = Bins.around(support.to_line(few[0][:: max(1, len(few[0]) // FEW)]))
     read = _read_bins(stream, support, Filling(bins, cells, count))
     histograms, edges = read.histograms(), read.histograms()[0].edges
+    _check_spread(histograms, support.to_line(few[0]), few[1], stream.spec.outcome.name)
     used = [np.flatnonzero(h.counts) for h in histograms]
     at = np.repeat(np.arange(cells), [len(u) for u in used])
     mean, w, spread = (
@@ -127,6 +130,26 @@ def rows_of_source(stream: StreamDesign, support: Support) -> SourceRows:
     largest = float(np.max(w[wide], initial=0.0) / w.sum())
     facts = SourceFacts(stream.readings[0], cells, count, largest=largest)
     return SourceRows(design, facts, counts, few if wide.any() else (y, w), ends)
+
+
+def _check_spread(histograms: list[Histogram], seen: Array, weights: Array | None, name: str) -> None:
+    """Refuse outcomes many of which share a bin without being equal: bins do not tell their law.
+
+    ``seen`` (m,) are outcomes on the line with ``weights``, which tell a value that is shared from others.
+    """
+    edges, total = histograms[0].edges, sum(h.size for h in histograms)
+    counts = np.sum([np.where(h.spreads > 0, h.counts, 0.0) for h in histograms], axis=0)
+    for bin_ in np.flatnonzero(counts > MOST_IN_BIN * total):
+        own = (edges[bin_] <= seen) & (seen <= edges[bin_ + 1])
+        _, at = np.unique(seen[own], return_inverse=True)
+        times = np.bincount(at.reshape(-1), None if weights is None else weights[own])
+        apart = counts[bin_] / total * (1 - times.max(initial=0.0) / max(times.sum(), 1))
+        if apart > MOST_IN_BIN:
+            raise NeedsRows(
+                f"{apart:.0%} of the rows have values of {name!r} that differ and share one of "
+                f"{len(counts):,} bins, as where outcomes lie in a few narrow places far apart: make a "
+                f"table, of all rows or of a sample, by pd.read_parquet(path, columns=[…]), and fit that."
+            )
 
 
 def _read_bins(stream: StreamDesign, support: Support, total: Filling) -> Filling:
