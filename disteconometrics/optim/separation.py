@@ -427,9 +427,10 @@ def _with_zeros(null: Array) -> list[Array]:
 
 def _accept(problem: _Problem, e: Array) -> Array | None:
     """e, with negligible components as exact zeros if possible, when the rows confirm it."""
-    for d in _with_zeros(e[:, None]):
-        if _strict(problem, d[:, 0]) is not None:
-            return np.asarray(d[:, 0] / np.max(np.abs(d)))
+    for d in _with_zeros(e[:, None]) if np.any(e) else []:
+        unit: Array = d[:, 0] / np.max(np.abs(d))  # before it is verified, since that rounds
+        if _strict(problem, unit) is not None:
+            return unit
     return None
 
 
