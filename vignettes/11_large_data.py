@@ -68,6 +68,19 @@ apart = de.WassersteinDistance("wage ~ member", p=1).fit(folder, seed=1)
 print(apart.summary())
 
 # %% [markdown]
+# ## Densities and cells
+#
+# Where covariates take few values, the first reading counts cells, and these are fitted with the number of
+# their rows in place of the rows: the fit is exact, and the folder is read once. A density adds bins of the
+# outcome within each cell; the summary says how many, and by how much at most they move its numbers.
+
+# %%
+cells = de.Logit("member ~ C(educ) + region").fit(folder)
+print(f"{cells.nobs:,.0f} rows, {cells.facts.readings} reading")
+density = de.FlowDensity("log(wage) ~ member").fit(folder)
+print(density.summary())
+
+# %% [markdown]
 # ## Pieces from anywhere, and more workers
 #
 # `de.Parts` takes a function that gives tables piece by piece, from a database or a download, each time it is

@@ -53,7 +53,7 @@ __all__ = ["learn"]
 MOST_VALUES = 1_000  # of an outcome that should have two
 MOST_JOINT = 1_000_000  # cells of crossed factors
 SAMPLE_BYTES = 24_000_000  # of rows that the first reading keeps, to start from
-FEW_PARTS = 4  # each of which may fill the sample
+FEW_PARTS = 2  # each of which may fill the sample; each of more parts gives twice its share at most
 
 
 @dataclass

@@ -7,6 +7,7 @@ numbers depend on how the source is cut alone.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -144,17 +145,15 @@ def _client(source: Source) -> Any:
 
 def _awaited(client: Any, future: Any) -> Any:
     """The result of a future, however long it takes, while there are workers."""
-    without = 0.0
-    while not future.done():
-        try:
-            return future.result(timeout=LOOK)
-        except TimeoutError:
-            without = 0.0 if client.nthreads() else without + LOOK
-            if without >= PATIENCE:
-                raise WorkerError(
-                    f"The dask cluster has had no workers for {PATIENCE:.0f} s. Start it again with more "
-                    "memory for each worker, and fit again; or fit without its client, by n_jobs=."
-                ) from None
+    without, end = 0.0, threading.Event()
+    future.add_done_callback(lambda _: end.set())  # result(timeout=) of a busy cluster loses its result
+    while not (end.wait(LOOK) or future.done()):
+        without = 0.0 if client.nthreads() else without + LOOK
+        if without >= PATIENCE:
+            raise WorkerError(
+                f"The dask cluster has had no workers for {PATIENCE:.0f} s. Start it again with more "
+                "memory for each worker, and fit again; or fit without its client, by n_jobs=."
+            )
     try:
         return future.result()
     except Exception as error:

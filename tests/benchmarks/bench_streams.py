@@ -2,6 +2,7 @@
 
     python tests/benchmarks/bench_streams.py [rows] [files] [folder]
     python tests/benchmarks/bench_streams.py --peers [rows]
+    python tests/benchmarks/bench_streams.py --workers [rows] [files]
 
 Each way runs in a fresh process on one thread, from Parquet to HC1 and clustered errors: ``memory`` reads the
 folder with pandas first, ``stream`` gives its path to ``fit``.  Bars: stream ≤ 1.2 times the CPU seconds of
@@ -13,6 +14,15 @@ pyfixest), and dask-glm's Newton, which gives no errors, on persisted arrays bes
 In 2026, 1e6 rows: hdfe-stream 5.5 CPU seconds and 383 MB over baseline on ten numbers beside .9 and 173 here;
 dask-glm 1.1 to 1.2 (20 numbers) beside 1.4 here, .56 beside .42 on half the rows, where coded rows are kept.
 A table in memory takes .65: Newton's passes on ready arrays are as fast there, and fewer here.
+
+``--workers`` fits four files of 1e6 rows by a plain loop, by two loky workers of joblib, and as a dask
+frame by two processes, to HC1 and clustered errors. Work is the CPU seconds within the calls of the parts
+(for dask with its reading of the files); scheduling and transport are what all processes, this one and its
+scheduler too, spend beyond it once workers have fitted a few rows; "idle" is what they would spend in that
+time without a fit. Bar: 10 % of the work. In November 2026, two cores shared by many processes, equal bits:
+loop 2.6 %; loky 8.2 and 8.6 % (13 to 15 while each part gave four times its share of the first sample).
+Dask 21 to 33 % at 19 to 39 seconds of wall for 8 to 10 of work, where heartbeats alone take .09 a second:
+no verdict before a quiet machine.
 """
 
 from __future__ import annotations
@@ -25,7 +35,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,6 +169,80 @@ def peer(way: str, folder: str) -> None:
     print(f"{way:12s} cpu {time.process_time() - cpu:6.2f} s  {peak() - before:6.0f} MB", flush=True)
 
 
+def _noted(path: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function, and note in a file of this process how many CPU seconds that took."""
+    before = time.process_time()
+    value = function(*arguments)
+    with Path(path, f"work{os.getpid()}").open("a") as file:
+        file.write(f"{time.process_time() - before}\n")
+    return value
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of those that it started."""
+    import psutil
+
+    own = psutil.Process()
+    times = [process.cpu_times() for process in (own, *own.children(recursive=True))]
+    return sum(t.user + t.system for t in times)
+
+
+def worked(way: str, folder: str) -> None:
+    """Print what a fit by workers costs, and what of it is work on parts."""
+    import dask.dataframe as dd
+    import distributed
+
+    import disteconometrics as de
+    from disteconometrics.inference import parts
+
+    notes = tempfile.mkdtemp(dir=folder)
+    name = "_call_held" if way == "dask" else "_call"
+    setattr(parts, name, partial(_noted, notes, getattr(parts, name)))
+    files = sorted(Path(folder).glob("part*.parquet"))
+    few = [str(Path(notes, f"few{i}.parquet")) for i in range(2)]
+    for path in few:
+        pd.read_parquet(files[0])[:20_000].to_parquet(path)
+    jobs, client, given = (2 if way == "loky" else None), None, [few, [str(f) for f in files]]
+    if way == "dask":
+        client = distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None)
+        given = [dd.from_map(partial(_noted, notes, pd.read_parquet), paths) for paths in given]
+
+    def fit(source: Any) -> Any:
+        clustered = de.Logit(FORMULAS["Logit"]).fit(source, cov=de.Cluster("firm"), n_jobs=jobs)
+        return [*clustered.params, *clustered.bse, *clustered.with_cov("HC1").bse]
+
+    fit(given[0])
+    for note in Path(notes).glob("work*"):
+        note.unlink()
+    before = _cpu()
+    time.sleep(4)
+    idle = (_cpu() - before) / 4
+    before, wall = _cpu(), time.perf_counter()
+    found = fit(given[1])
+    wall, every = time.perf_counter() - wall, _cpu() - before
+    work = sum(float(line) for note in Path(notes).glob("work*") for line in note.read_text().split())
+    digest = zlib.crc32(np.array(found).tobytes())
+    print(
+        f"{way:5s} work {work:6.2f} s  all {every:6.2f} s  beyond {every / work - 1:6.1%}  "
+        f"idle {idle * wall:5.2f} s  wall {wall:6.2f} s  bits {digest:08x}",
+        flush=True,
+    )
+    if client is not None:
+        client.shutdown()
+
+
+def workers(rows: int, files: int) -> None:
+    """Print the fit by each kind of worker."""
+    folder = Path(tempfile.mkdtemp(prefix="streams"))
+    try:
+        write(folder, rows, files)
+        for way in ("loop", "loky", "dask"):
+            call = [sys.executable, __file__, "--worked", way, str(folder)]
+            subprocess.run(call, check=True, env={**os.environ, **THREADS})
+    finally:
+        shutil.rmtree(folder)
+
+
 def main() -> None:
     rows = int(float(sys.argv[1])) if len(sys.argv) > 1 else 5_000_000
     files = int(sys.argv[2]) if len(sys.argv) > 2 else 8
@@ -174,6 +262,10 @@ if __name__ == "__main__":
         run(*sys.argv[2:])
     elif sys.argv[1:2] == ["--peer"]:
         peer(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--worked"]:
+        worked(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--workers"]:
+        workers(int(float((sys.argv[2:] or ["4e6"])[0])), int((sys.argv[3:] or ["4"])[0]))
     elif sys.argv[1:2] == ["--peers"]:
         peers(int(float(sys.argv[2])) if len(sys.argv) > 2 else 1_000_000)
     else:

@@ -497,6 +497,10 @@ def test_bits_depend_on_the_parts_alone(folder: Path, monkeypatch: pytest.Monkey
         assert _bits(de.Logit(PLAIN).fit(folder, cov=cov)) == ours
         assert de.Logit(PLAIN).fit(folder, cov="HC1").facts.readings == 2
     assert _bits(de.Logit(PLAIN).fit(folder, cov=cov, n_jobs=2)) == ours
+    density = de.FlowDensity("x ~ g", flow=SHAPE, base="normal")
+    one, two = (density.fit(folder, n_jobs=n) for n in (None, 2))
+    assert (one.params == two.params).all()
+    assert (one.bse == two.bse).all()
     assert _bits(de.Logit(PLAIN).fit(frame, cov=cov)) == ours
     state = np.random.get_state()  # noqa: NPY002 - dask of 2025 draws from it in this process
     with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None):

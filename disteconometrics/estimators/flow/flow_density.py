@@ -22,6 +22,7 @@ from disteconometrics.estimators.specification import Specification, check_colum
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.flows.recipes import Chain, Recipe
 from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import Trainer
@@ -140,7 +141,12 @@ class FlowDensity(Specification):
         return Support(*(self.support or (-np.inf, np.inf)))
 
     def fit(
-        self, data: Any, *, cov: CovarianceKind | None = None, seed: Seed = None
+        self,
+        data: Any,
+        *,
+        cov: CovarianceKind | None = None,
+        seed: Seed = None,
+        n_jobs: int | None = None,
     ) -> FlowResults | TrainedFlowResults | JointResults | HurdleResults:
         """Estimate the density on a table, or on a source larger than memory.
 
@@ -159,6 +165,9 @@ class FlowDensity(Specification):
         seed : int, Generator or None
             Of the first parameters and batches of a flow by name, None draws one and keeps it; the spline
             draws nothing, and where "auto" trains a flow beside it, None is a fixed one.
+        n_jobs : int or None
+            joblib workers that read the parts of a source; numbers are the same whatever their number and
+            backend.  A dask frame is worked on by the workers of its client, if there is one.
 
         Returns
         -------
@@ -175,6 +184,7 @@ class FlowDensity(Specification):
         ConvergenceWarning, DiscreteOutcomeWarning, HardEdgeWarning, SmallSampleWarning, LeverageWarning,
         MissingValuesWarning, FewClustersWarning
         """
+        check_jobs(n_jobs)
         if isinstance(self.flow, Recipe):
             refuse_recorders(self.formula, "A flow by name")
             if cov is not None:
@@ -189,7 +199,7 @@ class FlowDensity(Specification):
             joint: JointResults | TrainedFlowResults = fit_product(self, data, cov, seed)
             return joint
         seed_sequence(seed if seed is not None else 0)  # refused before the fit where it is none
-        result = fit_density(self, data, cov)
+        result = fit_density(self, data, cov, n_jobs)
         if cov is not None or isinstance(result, HurdleResults):
             return result
         return self._or_rival(result, data, seed)

@@ -75,20 +75,22 @@ KINDS = {
 }  # of covariances that a label names in full
 
 
-def fit_density(model: Any, data: Any, cov: CovarianceKind | None = None) -> FlowResults | HurdleResults:
+def fit_density(
+    model: Any, data: Any, cov: CovarianceKind | None = None, n_jobs: int | None = None
+) -> FlowResults | HurdleResults:
     """Fit the monotone spline of a specification to a table, beside a mass if the left side has one.
 
     Parameters
     ----------
     model : FlowDensity of one outcome.
     data : table.
-    cov : as in its ``fit``.
+    cov, n_jobs : as in its ``fit``.
 
     Raises
     ------
     DataError, FormulaError, OptionError, OutcomeError, CollinearityError
     """
-    kind, read = _kind(cov, model.weight_type), _read(model, data)
+    kind, read = _kind(cov, model.weight_type), _read(model, data, n_jobs)
     records = None if read.streamed else read.design.records
     if records is None or records.at_mass is None:
         return _fitted(model, read, kind)
@@ -113,8 +115,9 @@ def fit_spline(
     return _fitted(model, _read(model, data), _kind(cov, model.weight_type), like)
 
 
-def _read(model: Any, data: Any) -> FitRows:
-    return FitRows.read(model, data, streams=True, few=(MOST_CELLS, MOST_NUMBERS), outcome="recorded")
+def _read(model: Any, data: Any, n_jobs: int | None = None) -> FitRows:
+    few = MOST_CELLS, MOST_NUMBERS
+    return FitRows.read(model, data, streams=True, n_jobs=n_jobs, few=few, outcome="recorded")
 
 
 def _fitted(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow | None = None) -> FlowResults:
