@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -52,6 +53,7 @@ from disteconometrics.tables import Summary, number, printable
 __all__ = ["Inequality", "InequalityResults"]
 
 DEFAULT = ("mean", "gini", "theil", "p90p10", "lorenz[0.5]", "top_share[0.1]")
+IN_UNITS = ("mean", "var", "std", "median", "iqr", "q")  # of the outcome, or of its square
 MOST_GROUPS = 24
 FEW = 30  # rows of a group below which errors are rough: of 30 lognormal incomes a Gini's limits cover .88
 # Of the largest rows: a share of the variance that is too much for five, and functionals that a right tail
@@ -469,6 +471,13 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         """The outcome and the names of the estimates."""
         groups = [f" | {words}" if words else "" for words in self.facts.groups]
         return self.spec.outcome.name, tuple(n + words for n in self.model.functionals for words in groups)
+
+    @property
+    def in_units(self) -> tuple[str, ...]:
+        """Measures in units of the outcome, none where all are: one axis cannot hold them beside a Gini."""
+        names = tuple(self.labels()[1])
+        found = tuple(n for n in names if re.split(r"\[| \|", n)[0] in IN_UNITS)
+        return found if len(found) < len(names) else ()
 
     @cached_property
     def estimates(self) -> Estimates:
