@@ -53,7 +53,8 @@ from disteconometrics.tables import Summary, number, printable
 __all__ = ["Inequality", "InequalityResults"]
 
 DEFAULT = ("mean", "gini", "theil", "p90p10", "lorenz[0.5]", "top_share[0.1]")
-IN_UNITS = ("mean", "var", "std", "median", "iqr", "q")  # of the outcome, or of its square
+# Scales that one axis does not hold beside shares and indices: units of the outcome, and ratios of quantiles.
+SCALES = (("mean", "var", "std", "median", "iqr", "q"), ("p90p10", "p90p50", "p50p10", "ratio"))
 MOST_GROUPS = 24
 FEW = 30  # rows of a group below which errors are rough: of 30 lognormal incomes a Gini's limits cover .88
 # Of the largest rows: a share of the variance that is too much for five, and functionals that a right tail
@@ -473,11 +474,11 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         return self.spec.outcome.name, tuple(n + words for n in self.model.functionals for words in groups)
 
     @property
-    def in_units(self) -> tuple[str, ...]:
-        """Measures in units of the outcome, none where all are: one axis cannot hold them beside a Gini."""
-        names = tuple(self.labels()[1])
-        found = tuple(n for n in names if re.split(r"\[| \|", n)[0] in IN_UNITS)
-        return found if len(found) < len(names) else ()
+    def other_scales(self) -> tuple[str, ...]:
+        """Measures that a picture leaves out: those in units, and ratios of quantiles beside a share."""
+        kinds = [re.split(r"\[| \|", name)[0] for name in self.labels()[1]]
+        scales = [next((i for i, s in enumerate(SCALES) if k in s), len(SCALES)) for k in kinds]
+        return tuple(n for n, s in zip(self.labels()[1], scales, strict=True) if s < max(scales))
 
     @cached_property
     def estimates(self) -> Estimates:

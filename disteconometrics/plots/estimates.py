@@ -93,7 +93,7 @@ def coefficients(
     level : float in (0, 1), confidence level; None is that of the estimates, 0.95 unless they were asked for
         at another.
     drop : one or several names to leave out; None is the intercept, and of measures of inequality those in
-        units of the outcome, where others have none.
+        units of the outcome and ratios of quantiles, beside shares and indices.
     names : dict from names to the labels to print, or None.
     odds_ratios : bool, draw exp(β) on a logarithmic axis with a line at one.
 
@@ -122,8 +122,10 @@ def coefficients(
     """
     estimates = result if isinstance(result, Estimates) else result.estimates
     scale, level = _scale(result), estimates.level if level is None else check_level(level)
-    in_units = tuple(getattr(result, "in_units", ())) if drop is None else ()
-    left_out = (drop,) if isinstance(drop, str) else tuple(("Intercept", *in_units) if drop is None else drop)
+    other_scales = tuple(getattr(result, "other_scales", ())) if drop is None else ()
+    left_out = (
+        (drop,) if isinstance(drop, str) else tuple(("Intercept", *other_scales) if drop is None else drop)
+    )
     table = _chosen(estimates, level, left_out, names or {})
     if hasattr(result, "conf_int"):  # limits of its own, as those of a bootstrap
         table[["conf_low", "conf_high"]] = result.conf_int(level=level).loc[table.index].to_numpy()
@@ -139,7 +141,7 @@ def coefficients(
     axes.spines["left"].set_visible(False)
     table.attrs["level"] = level
     finish(axes, "", "", table)
-    plain = "Estimates without units" if in_units else "Estimate"
+    plain = "Estimates on one scale" if other_scales else "Estimate"
     what = plain if scale is None else _what(scale, odds_ratios, result)
     axes.set_xlabel(f"{what} ({100 * level:g}% interval)", loc="right")  # runs to the left below long names
     return cast("Axes", axes)

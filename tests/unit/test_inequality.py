@@ -283,14 +283,15 @@ def test_an_estimated_poverty_line_is_each_groups_own_and_printed() -> None:
 @pytest.mark.parametrize(
     ("names", "drawn"),
     [
-        (["mean", "gini", "q[0.9]", "lorenz[0.5]"], ["gini", "lorenz[0.5]"]),
+        (["mean", "gini", "p90p10", "lorenz[0.5]"], ["gini", "lorenz[0.5]"]),
+        (["q[0.9]", "ratio[0.8,0.2]"], ["ratio[0.8,0.2]"]),
         (["mean", "q[0.9]"], ["mean", "q[0.9]"]),
     ],
 )
-def test_a_picture_has_one_unit(names: list[str], drawn: list[str]) -> None:
+def test_a_picture_has_one_scale(names: list[str], drawn: list[str]) -> None:
     res = de.Inequality("foodexp ~ 1", functionals=names).fit(de.datasets.engel())
     axes = res.plot()
     assert list(axes.data.index) == drawn
-    assert ("without units" in axes.get_xlabel()) == (len(drawn) < len(names))
+    assert ("one scale" in axes.get_xlabel()) == (len(drawn) < len(names))
     assert list(res.plot(drop=()).data.index) == names
     plt.close("all")
