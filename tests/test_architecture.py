@@ -41,7 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"arrays", "errors"},
             {"words"},
             {"blocks", "checks", "files", "pictures", "tables"},
-            {"fields"},
+            {"archive", "fields"},
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},
             {"inference"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -53,6 +54,8 @@ from disteconometrics.tables import Summary, number, printable
 __all__ = ["Inequality", "InequalityResults"]
 
 DEFAULT = ("mean", "gini", "theil", "p90p10", "lorenz[0.5]", "top_share[0.1]")
+# Scales that one axis does not hold beside shares and indices: units of the outcome, and ratios of quantiles.
+SCALES = (("mean", "var", "std", "median", "iqr", "q"), ("p90p10", "p90p50", "p50p10", "ratio"))
 MOST_GROUPS = 24
 FEW = 30  # rows of a group below which errors are rough: of 30 lognormal incomes a Gini's limits cover .88
 # Of the largest rows: a share of the variance that is too much for five, and functionals that a right tail
@@ -484,6 +487,13 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         """The outcome and the names of the estimates."""
         groups = [f" | {words}" if words else "" for words in self.facts.groups]
         return self.spec.outcome.name, tuple(n + words for n in self.model.functionals for words in groups)
+
+    @property
+    def other_scales(self) -> tuple[str, ...]:
+        """Measures that a picture leaves out: those in units, and ratios of quantiles beside a share."""
+        kinds = [re.split(r"\[| \|", name)[0] for name in self.labels()[1]]
+        scales = [next((i for i, s in enumerate(SCALES) if k in s), len(SCALES)) for k in kinds]
+        return tuple(n for n, s in zip(self.labels()[1], scales, strict=True) if s < max(scales))
 
     @cached_property
     def estimates(self) -> Estimates:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import IO, Any
 
+from disteconometrics.archive import name_of, opened
 from disteconometrics.arrays import Array
 from disteconometrics.errors import DisteconometricsError, FileFormatError
 from disteconometrics.estimators.results import SavedResult
-from disteconometrics.report.archive import name_of, opened
 from disteconometrics.words import tells_words
 
 __all__ = ["KINDS", "load"]
@@ -18,10 +18,11 @@ __all__ = ["KINDS", "load"]
 # What numpy and others raise where numbers do not belong together.
 BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # Kind of a file: the specification and the result that it holds, loaded when such a file is read.
-KINDS: dict[str, tuple[str, str]] = {
+KINDS: dict[str, tuple[str, ...]] = {
     "AbsorbedLogit": ("binary.logit.Logit", "absorbed.results.AbsorbedResults"),
     "AbsorbedNormal": ("normal.NormalRegression", "absorbed.results.AbsorbedNormalResults"),
     "AbsorbedProbit": ("binary.probit.Probit", "absorbed.results.AbsorbedResults"),
+    "Bootstrap": (".inference.bootstrap_results.BootstrapResults",) * 2,
     "CLogLog": ("binary.cloglog.CLogLog", "binary.results.BinaryResults"),
     "ConditionalLogit": ("conditional.ConditionalLogit", "conditional.ConditionalResults"),
     "Decomposition": ("decomposition.decompose.Decomposition", "decomposition.results.DecompositionResults"),
@@ -62,7 +63,7 @@ KINDS: dict[str, tuple[str, str]] = {
 
 @tells_words
 def load(path: str | os.PathLike[str] | IO[bytes]) -> Any:
-    """Read a result or marginal effects that ``save`` wrote; it holds no rows.
+    """Read a result, marginal effects or a bootstrap that ``save`` wrote; it holds no rows.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> Any:
 
     Returns
     -------
-    The results class of the estimator that was saved, or `MarginsResults`.
+    The results class of the estimator that was saved, `MarginsResults` or `BootstrapResults`.
 
     Raises
     ------
@@ -113,4 +114,4 @@ def _restore(kind: str, header: dict[str, Any], arrays: dict[str, str], read: Ca
 
 def _loaded(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
-    return getattr(import_module(f"disteconometrics.estimators.{module}"), attribute)
+    return getattr(import_module(f".{module}", "disteconometrics.estimators"), attribute)

@@ -17,6 +17,7 @@ from typing import IO, Any, ClassVar, Self, TypeVar
 import numpy as np
 import pandas as pd
 
+from disteconometrics.archive import write_archive
 from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError, FileFormatError, NeedsData
 from disteconometrics.fields import (
@@ -31,7 +32,6 @@ from disteconometrics.fields import (
 from disteconometrics.inference.estimates import Estimated
 from disteconometrics.pictures import Pictured
 from disteconometrics.report import exchange
-from disteconometrics.report.archive import write_archive
 from disteconometrics.simulate.self_check import SelfChecking
 from disteconometrics.tables import Summary
 from disteconometrics.words import TakesWords

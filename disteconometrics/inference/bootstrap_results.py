@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
+from disteconometrics.archive import write_archive
 from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.fields import AnyFloat, Count, Numbers, SavedSeed
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.score_bootstrap import ScoreTests
 from disteconometrics.pictures import Pictured
@@ -23,6 +26,36 @@ __all__ = ["BootstrapResults", "LeaveOut"]
 LeaveOut = Callable[[bool], tuple[Array, Array]]
 
 METHODS = ("percentile", "basic", "normal", "bca", "score")
+NO_ROWS = "a saved bootstrap has no rows, and was saved before they were asked for"
+
+
+@dataclass(frozen=True)
+class _SavedFit:
+    """What a saved bootstrap knows of the fit to all rows."""
+
+    label: str
+    nobs: AnyFloat | None
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file."""
+
+    kind: str
+    scheme: str
+    names: tuple[str, ...]
+    reasons: tuple[str, ...]
+    cluster: str | None
+    units: Count
+    seed: SavedSeed
+    fit: _SavedFit
+
+
+_ARRAYS = {
+    "values": Numbers("q"),
+    "draws": Numbers("R q", "any"),
+    "acceleration": Numbers("q", optional=True),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +90,7 @@ class BootstrapResults(Estimated, Pictured):
     seed: Any
     leave_out: LeaveOut | str = field(repr=False, default="")
     score_tests: ScoreTests | None = field(repr=False, default=None)
+    known_acceleration: Array | None = field(repr=False, default=None)  # of a file
 
     @cached_property
     def _good(self) -> Array:
@@ -94,6 +128,8 @@ class BootstrapResults(Estimated, Pictured):
     @property
     def model_label(self) -> str:
         """What a comparison calls the estimator."""
+        if isinstance(self.result, _SavedFit):
+            return self.result.label
         return type(getattr(self.result, "model", self.result)).__name__
 
     @cached_property
@@ -173,7 +209,8 @@ class BootstrapResults(Estimated, Pictured):
     @cached_property
     def acceleration(self) -> pd.Series:
         """Acceleration a (q,) of the BCa limits.  Raises: WithheldError where it is not defined."""
-        return self._accelerated(groups=False)
+        known = self.known_acceleration
+        return self._accelerated(groups=False) if known is None else self.named(known)
 
     @cached_property
     def _grouped(self) -> pd.Series:
@@ -199,6 +236,66 @@ class BootstrapResults(Estimated, Pictured):
         z = z0[:, None] + special.ndtri(tails)
         at = special.ndtr(z0[:, None] + z / (1 - a[:, None] * z))
         return np.array([np.quantile(draws[:, j], at[j], method="weibull") for j in range(len(self.names))])
+
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Write estimates and draws to one ``.npz`` file; `disteconometrics.load` reads it.
+
+        A file holds neither the fit nor its rows, so BCa limits are kept if they were asked for before.
+
+        Parameters
+        ----------
+        path : file name or binary file.
+
+        Raises
+        ------
+        WithheldError
+            For kind="score", whose limits come from fits under every value that is tested.
+        OSError
+            If the file cannot be written.
+        """
+        if self.score_tests is not None:
+            raise WithheldError(
+                "A score bootstrap is not saved: its limits need the rows. Keep tidy(), which has them."
+            )
+        header = {
+            "kind": self.kind,
+            "scheme": self.scheme,
+            "names": self.names,
+            "reasons": self.reasons,
+            "cluster": self.cluster,
+            "units": int(self.units),
+            "seed": self.seed,
+            "fit": {"label": self.model_label, "nobs": None if self.nobs is None else float(self.nobs)},
+        }
+        arrays = {"values": self.values, "draws": self.draws.to_numpy()}
+        if "acceleration" in vars(self) or self.known_acceleration is not None:
+            arrays["acceleration"] = self.acceleration.to_numpy()
+        write_archive(path, "Bootstrap", header, arrays)
+
+    @classmethod
+    def from_file(cls, saved: Any) -> BootstrapResults:
+        """Rebuild a saved bootstrap.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        head = saved.fields(_Header)
+        arrays = saved.numbers(_ARRAYS, q=len(head.names), R=len(head.reasons))
+        return cls(
+            head.fit,
+            head.kind,
+            head.scheme,
+            head.names,
+            arrays["values"],
+            pd.DataFrame(arrays["draws"], columns=list(head.names)),
+            head.reasons,
+            head.cluster,
+            head.units,
+            head.seed,
+            leave_out=NO_ROWS,
+            known_acceleration=arrays.get("acceleration"),
+        )
 
     def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
         """Table (q, 7) of broom: errors are those of the draws, limits those of `conf_int`."""

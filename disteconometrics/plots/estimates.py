@@ -77,7 +77,7 @@ def coefficients(
     *,
     ax: Axes | None = None,
     level: float | None = None,
-    drop: str | Collection[str] = ("Intercept",),
+    drop: str | Collection[str] | None = None,
     names: Mapping[str, str] | None = None,
     odds_ratios: bool = False,
 ) -> Axes:
@@ -92,7 +92,8 @@ def coefficients(
     ax : matplotlib Axes or None for a new figure.
     level : float in (0, 1), confidence level; None is that of the estimates, 0.95 unless they were asked for
         at another.
-    drop : one or several names to leave out.
+    drop : one or several names to leave out; None is the intercept, and of measures of inequality those in
+        units of the outcome and ratios of quantiles, beside shares and indices.
     names : dict from names to the labels to print, or None.
     odds_ratios : bool, draw exp(β) on a logarithmic axis with a line at one.
 
@@ -121,7 +122,11 @@ def coefficients(
     """
     estimates = result if isinstance(result, Estimates) else result.estimates
     scale, level = _scale(result), estimates.level if level is None else check_level(level)
-    table = _chosen(estimates, level, (drop,) if isinstance(drop, str) else tuple(drop), names or {})
+    other_scales = tuple(getattr(result, "other_scales", ())) if drop is None else ()
+    left_out = (
+        (drop,) if isinstance(drop, str) else tuple(("Intercept", *other_scales) if drop is None else drop)
+    )
+    table = _chosen(estimates, level, left_out, names or {})
     if hasattr(result, "conf_int"):  # limits of its own, as those of a bootstrap
         table[["conf_low", "conf_high"]] = result.conf_int(level=level).loc[table.index].to_numpy()
     if odds_ratios:
@@ -136,7 +141,8 @@ def coefficients(
     axes.spines["left"].set_visible(False)
     table.attrs["level"] = level
     finish(axes, "", "", table)
-    what = "Estimate" if scale is None else _what(scale, odds_ratios, result)
+    plain = "Estimates on one scale" if other_scales else "Estimate"
+    what = plain if scale is None else _what(scale, odds_ratios, result)
     axes.set_xlabel(f"{what} ({100 * level:g}% interval)", loc="right")  # runs to the left below long names
     return cast("Axes", axes)
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import disteconometrics as de
+from disteconometrics.archive import write_archive
 from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, OptionError, OutcomeError
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import chain_of, recipe_from, recipe_to
-from disteconometrics.report.archive import write_archive
 
 FLOWS = {
     "affine": de.AffineMap(),

@@ -12,9 +12,9 @@ from matplotlib import pyplot as plt
 from scipy import integrate, stats
 
 import disteconometrics as de
+from disteconometrics.archive import read_archive, write_archive
 from disteconometrics.distributions.pushed import PushedRows
 from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
-from disteconometrics.report.archive import read_archive, write_archive
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.sinkhorn import sinkhorn_divergence
 from disteconometrics.transport.torch_losses import loss_of, sinkhorn_loss, sorted_loss

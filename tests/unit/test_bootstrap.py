@@ -4,7 +4,9 @@ seeds that hold.
 
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,14 @@ import pytest
 from scipy import special, stats
 
 import disteconometrics as de
-from disteconometrics.errors import DisteconometricsWarning, OptionError, SeparationWarning, WithheldError
+from disteconometrics.archive import write_archive
+from disteconometrics.errors import (
+    DisteconometricsWarning,
+    FileFormatError,
+    OptionError,
+    SeparationWarning,
+    WithheldError,
+)
 from disteconometrics.inference.resample import ResamplingPlan
 
 MODEL = de.Logit("y ~ x + C(g)")
@@ -275,3 +284,34 @@ def test_draws_of_a_flow_are_weights_whatever_the_workers() -> None:
     assert first.draws.equals(de.bootstrap(model, data, reps=20, seed=1, n_jobs=2).draws)
     whole = de.bootstrap(model, data, reps=20, seed=1, statistic=coefficients)
     np.testing.assert_allclose(whole.draws, first.draws, rtol=1e-6, atol=1e-6)
+
+
+def test_a_bootstrap_is_saved_and_loaded() -> None:
+    boot = de.bootstrap(de.Logit("GRADE ~ GPA"), de.datasets.spector(), reps=99, seed=1)
+    again = _reloaded(boot)
+    with pytest.raises(WithheldError, match="no rows"):
+        again.conf_int(method="bca")
+    pd.testing.assert_frame_equal(_reloaded(again).tidy(), boot.tidy())
+    assert str(again.summary()) == str(boot.summary())
+    assert str(de.compare([again])) == str(de.compare([boot]))
+    bca = boot.conf_int(method="bca")
+    pd.testing.assert_frame_equal(_reloaded(_reloaded(boot)).conf_int(method="bca"), bca)
+
+
+def _reloaded(boot: Any) -> Any:
+    file = io.BytesIO()
+    boot.save(file)
+    return de.load(io.BytesIO(file.getvalue()))
+
+
+@pytest.mark.parametrize(
+    "change", [{"names": ["a"]}, {"reasons": []}, {"units": -1}, {"seed": "x"}, {"fit": 1}]
+)
+def test_a_changed_file_of_a_bootstrap_is_refused(change: dict[str, Any]) -> None:
+    boot = de.bootstrap(de.Logit("GRADE ~ GPA"), de.datasets.spector(), reps=50, seed=1)
+    header = {n: getattr(boot, n) for n in ("kind", "scheme", "names", "reasons", "cluster", "units", "seed")}
+    header |= {"fit": {"label": "Logit", "nobs": 32.0}, **change}
+    file = io.BytesIO()
+    write_archive(file, "Bootstrap", header, {"values": boot.values, "draws": boot.draws.to_numpy()})
+    with pytest.raises(FileFormatError, match="Bootstrap file"):
+        de.load(io.BytesIO(file.getvalue()))

@@ -20,9 +20,9 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics import __main__ as demonstration
+from disteconometrics.archive import write_archive
 from disteconometrics.errors import FileFormatError, OptionError
 from disteconometrics.files import replacing
-from disteconometrics.report.archive import write_archive
 
 FIT = de.Logit("GRADE ~ PSI + GPA").fit(de.datasets.spector())
 OTHER = de.Logit("GRADE ~ PSI").fit(de.datasets.spector())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 import disteconometrics as de
 from disteconometrics.errors import (
@@ -277,3 +278,20 @@ def test_an_estimated_poverty_line_is_each_groups_own_and_printed() -> None:
     np.testing.assert_allclose(res.values[:2], 12 / 41)
     assert "line 0.5*mean" in text
     assert len(res.facts.notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "drawn"),
+    [
+        (["mean", "gini", "p90p10", "lorenz[0.5]"], ["gini", "lorenz[0.5]"]),
+        (["q[0.9]", "ratio[0.8,0.2]"], ["ratio[0.8,0.2]"]),
+        (["mean", "q[0.9]"], ["mean", "q[0.9]"]),
+    ],
+)
+def test_a_picture_has_one_scale(names: list[str], drawn: list[str]) -> None:
+    res = de.Inequality("foodexp ~ 1", functionals=names).fit(de.datasets.engel())
+    axes = res.plot()
+    assert list(axes.data.index) == drawn
+    assert ("one scale" in axes.get_xlabel()) == (len(drawn) < len(names))
+    assert list(res.plot(drop=()).data.index) == names
+    plt.close("all")

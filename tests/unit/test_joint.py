@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import disteconometrics as de
+from disteconometrics.archive import write_archive
 from disteconometrics.errors import ConvergenceWarning, DataError, FileFormatError, OptionError
-from disteconometrics.report.archive import write_archive
 
 ENGEL = de.datasets.engel().assign(age=lambda d: np.arange(len(d)) % 40)
 FEW = ENGEL.iloc[::3]

@@ -11,8 +11,8 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics import datasets
+from disteconometrics.archive import read_archive, write_archive
 from disteconometrics.errors import FileFormatError
-from disteconometrics.report.archive import read_archive, write_archive
 
 Change = Callable[[dict[str, Any], dict[str, Any]], Any]
 FILE = io.BytesIO()

@@ -19,6 +19,7 @@ import statsmodels.api as sm
 from scipy import special
 
 import disteconometrics as de
+from disteconometrics.archive import write_archive
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import (
     DataError,
@@ -32,7 +33,6 @@ from disteconometrics.errors import (
     SeparationWarning,
     WithheldError,
 )
-from disteconometrics.report.archive import write_archive
 
 RNG_SEED = 11
 EXACT = 1e-9  # derivatives are exact; central differences with Richardson's correction are this good

@@ -13,6 +13,7 @@ import statsmodels.formula.api as smf
 
 import disteconometrics as de
 from disteconometrics import datasets
+from disteconometrics.archive import read_archive, write_archive
 from disteconometrics.errors import (
     CollinearityError,
     DataError,
@@ -23,7 +24,6 @@ from disteconometrics.errors import (
     OutcomeError,
 )
 from disteconometrics.inference.influence import estimation_rows
-from disteconometrics.report.archive import read_archive, write_archive
 
 RNG = np.random.default_rng(3)
 N = 240

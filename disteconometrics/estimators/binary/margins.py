@@ -12,6 +12,7 @@ from typing import IO, Annotated, Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
+from disteconometrics.archive import write_archive
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.streamed_scenario import StreamedScenario
@@ -37,7 +38,6 @@ from disteconometrics.inference.marginal_effects import (
     margins_at_means,
 )
 from disteconometrics.pictures import Pictured
-from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, first_of
 

@@ -13,11 +13,11 @@ import json
 import math
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import IO, Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def write_archive(
         "magic": _MAGIC,
         "format": FORMAT,
         "kind": kind,
-        "version": _our_version(),
+        "version": sys.modules["disteconometrics"].__version__,  # of the code that runs
         "numpy": np.__version__,
         "content": header,
     }
@@ -79,13 +79,6 @@ def write_archive(
             total.add(member)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member)
         archive.writestr(zipfile.ZipInfo("checksum.npy"), _to_npy(total.digest()))
-
-
-def _our_version() -> str:
-    try:
-        return version("disteconometrics")
-    except PackageNotFoundError:  # run from a source tree
-        return "unknown"
 
 
 def _to_npy(a: AnyArray) -> memoryview:
