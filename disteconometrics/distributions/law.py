@@ -87,6 +87,7 @@ class Law(OtherWords, ABC):
 
     other_words: ClassVar[Mapping[str, str]] = OTHER_WORDS
     outcome: str | None = None  # the outcome as the formula writes it, "log(wage)", where known
+    recording: Any = None  # how the outcome was recorded, where the law is that of a fit that says so
     discrete: bool = False  # whether pdf is mass: then quantiles are left inverses and draws repeat
 
     # ---- what a law says -----------------------------------------------------------------------------------
@@ -368,6 +369,31 @@ class Law(OtherWords, ABC):
         from disteconometrics.distributions.scales import rescale
 
         return rescale(self, scale)
+
+    def recorded(self) -> Law:
+        """The law of what is recorded of the outcome, for a law from `distribution` of a recorded outcome.
+
+        Caps, floors and points of a grid have a mass there; elsewhere it is the outcome's law.  Of brackets
+        the class is what is recorded, as its number from 0.
+
+        Raises
+        ------
+        WithheldError
+            If recording has no rule for new rows, as `interval(lo, hi)`, or the law does not know it.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> engel = de.datasets.engel()
+        >>> engel["food"] = engel.foodexp.clip(upper=900)
+        >>> res = de.NormalRegression("topcoded(food, at=900) ~ income").fit(engel)
+        >>> law = res.distribution({"income": [500.0, 1500.0]}).recorded()
+        >>> law.mass(900.0).round(3), law.mean().round(1), law.quantile(0.9)[1]
+        (array([0.   , 0.379]), array([380.3, 851. ]), np.float64(900.0))
+        """
+        from disteconometrics.distributions.recorded import law_as_recorded
+
+        return law_as_recorded(self)
 
     def _pushed(self, maps: Sequence[Map]) -> Law:
         """The law of the outcome pushed through maps; a hook for laws that know their own image."""

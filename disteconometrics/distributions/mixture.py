@@ -60,7 +60,8 @@ class _Blend(Law):
         return self._mixed(lambda law: law._var() + (law._mean() - mean) ** 2)
 
 
-def _shares(weights: Any, shape: tuple[int, ...], what: str) -> Array:
+def row_shares(weights: Any, shape: tuple[int, ...], what: str) -> Array:
+    """Weights that sum to one, checked: of the shape given, or one for each of its last axis."""
     w = floats(weights, what)
     if w.shape != shape and w.shape != shape[-1:]:
         raise OptionError(f"{what} have shape {w.shape}; {shape} is needed.")
@@ -115,7 +116,7 @@ class Mixture(_Blend):
         w = np.ones(len(laws)) if self.weights is None else floats(self.weights, "Weights of a mixture")
         if w.ndim == 2 and not batch:
             batch = w.shape[:1]
-        weights = _shares(w, (*batch, len(laws)), "Weights of a mixture")
+        weights = row_shares(w, (*batch, len(laws)), "Weights of a mixture")
         self.__dict__.update(laws=laws, weights=weights, _batch=batch, discrete=laws[0].discrete)
 
     _batch: tuple[int, ...] = ()
@@ -193,7 +194,7 @@ class Average(_Blend):
         if not n or not n[0]:
             raise OptionError("Average needs a law of at least one row.")
         w = np.ones(n) if self.weights is None else self.weights
-        weights = _shares(w, n, "Weights of the rows")
+        weights = row_shares(w, n, "Weights of the rows")
         self.__dict__.update(weights=weights, discrete=self.law.discrete, outcome=self.law.outcome)
 
     batch_shape = ()

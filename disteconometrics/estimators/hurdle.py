@@ -29,6 +29,7 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.recorded import with_recording
 from disteconometrics.errors import (
     CollinearityError,
     DataError,
@@ -310,14 +311,15 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         if not self.spec.variables:
             p = self.occurs.kernel.probability(self.occurs.coefficients[:1])
             rest = self.rest.distribution() if not self._linear else self.rest.distribution({"row": [0]})
-            return WithMass(rest, self.point, 1 - (p if rest.batch_shape else p[0])).named(name)
-        if new is None:
+            law: Law = WithMass(rest, self.point, 1 - (p if rest.batch_shape else p[0]))
+        elif new is None:
             a = self.answering("mean", None, near=False)
-            law: Law = a.laws(a.X).law
-            return law.named(name)
-        p = self.occurs.row_laws(new)
-        share = 1 - p.kernel.probability(p.eta)
-        return WithMass(self.rest.distribution(new), self.point, share).named(name)
+            law = a.laws(a.X).law
+        else:
+            occurs = self.occurs.row_laws(new)
+            share = 1 - occurs.kernel.probability(occurs.eta)
+            law = WithMass(self.rest.distribution(new), self.point, share)
+        return with_recording(law.named(name), self.spec)  # type: ignore[no-any-return]
 
     def row_laws(self, new: Any) -> RowLaws:
         """The laws of new rows; see `LawAnswers`."""

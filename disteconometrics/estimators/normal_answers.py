@@ -18,6 +18,7 @@ from disteconometrics.checks import size_error
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
+from disteconometrics.distributions.recorded import with_recording
 from disteconometrics.errors import CollinearityError, ConditioningWarning, warn_user
 from disteconometrics.estimators.index_laws import NormalRowLaws
 from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows, no_error_of_average
@@ -275,4 +276,5 @@ class NormalAnswers(LawAnswers):
         The rows of the fit).
         """
         _, mean, _ = self._new_rows(new)
-        return Normal(mean, self.sigma).named(self.spec.outcome.name)
+        law = Normal(mean, self.sigma).named(self.spec.outcome.name)
+        return with_recording(law, self.spec)  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ import scipy.stats
 import test_spline_law as splines
 
 import disteconometrics as de
+from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.step import StepLaw
@@ -84,7 +85,11 @@ DISCRETE: dict[str, Callable[[], Law]] = {
         [de.law(scipy.stats.poisson(2)), de.Empirical([0.0])], [0.7, 0.3]
     ),
 }
-LAWS = {**CONTINUOUS, **DISCRETE}
+MIXED: dict[str, Callable[[], WithMass]] = {
+    "a mass below": lambda: WithMass(de.law(scipy.stats.gamma([1.5, 4.0, 2.5])), 0.0, [0.3, 0.9, 0.0]),
+    "a mass inside": lambda: WithMass(de.Normal(ROWS, SCALES), 0.5, [0.1, 0.6, 1.0]),
+}
+LAWS = {**CONTINUOUS, **DISCRETE, **MIXED}
 TAUS = np.array([1e-12, 1e-3, 0.1, 0.5, 0.77, 0.999])
 
 
@@ -248,6 +253,24 @@ def test_mass_adds_up() -> None:
         ), name
 
 
+@pytest.mark.parametrize("make", MIXED.values(), ids=MIXED)
+def test_a_mass_beside_a_density(make: Callable[[], WithMass]) -> None:
+    """F jumps by the mass at its point; quantiles are left inverses; moments are those of the quantiles."""
+    law = make()
+    assert np.array_equal(law.mass(law.point), law.share)
+    assert law.cdf(law.point) - law.cdf(law.point - 1e-13) == pytest.approx(law.share, abs=1e-10)
+    y = np.linspace(-3, 40, 60)[None]
+    assert law.cdf(y) + law.sf(y) == pytest.approx(1 + 0 * law.cdf(y), abs=1e-14)
+    q = law.quantile(TAUS)
+    assert np.clip(TAUS, law.cdf(q) - law.mass(q), law.cdf(q)) == pytest.approx(0 * q + TAUS, abs=1e-10)
+    for function in (np.cos, lambda y: y, np.square):
+        rest = law.rest.expect(function)
+        assert law.expect(function) == pytest.approx(
+            law.share * function(law.point) + (1 - law.share) * rest, abs=1e-10
+        )
+    assert law.var() == pytest.approx(law.expect(np.square) - law.mean() ** 2, rel=1e-9, abs=1e-12)
+
+
 def test_moments_agree_with_quadrature(continuous: Law) -> None:
     """Closed forms against ∫ over quantiles; a law without a mean says so."""
     if not np.isfinite(continuous.mean()).all():
@@ -289,8 +312,10 @@ def test_average_is_the_mean_of_rows(law: Law) -> None:
     assert mean.cdf(y) == pytest.approx((w / 8) @ law.cdf(y[None]), abs=1e-14)
     assert mean.pdf(y) == pytest.approx((w / 8) @ law.pdf(y[None]), abs=1e-14)
     assert mean.mean() == pytest.approx((w / 8) @ law.mean(), nan_ok=True)
-    if not law.discrete:
-        assert mean.cdf(mean.quantile(TAUS)) == pytest.approx(TAUS, abs=1e-10)
+    if not law.discrete:  # a level that a mass takes up lies between F before it and F there
+        q = mean.quantile(TAUS)
+        level = np.clip(TAUS, mean.cdf(q) - mean.mass(q), mean.cdf(q))
+        assert level == pytest.approx(TAUS, abs=1e-10)
     for wrong in ([1.0], [-1.0, 1, 1], [0.0, 0, 0], [np.nan, 1, 1]):
         with pytest.raises(OptionError):
             law.average(wrong)

@@ -15,6 +15,7 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import StreamDesign
 from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
 from disteconometrics.distributions.functionals import functional_name, listed, mean_between
+from disteconometrics.distributions.recorded import with_recording
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import FileFormatError, NeedsData
 from disteconometrics.estimators.flow import held_out as checking
@@ -235,7 +236,7 @@ class FlowResults(FittedResult, LawAnswers):
             law = self.flow.law(self.main.theta, np.zeros((1, 0)), single=True)
         else:
             law = self.flow.law(self.main.theta, self._covariates(new)[0])
-        return law.named(self.facts.outcome)
+        return with_recording(law.named(self.facts.outcome), self.spec)  # type: ignore[no-any-return]
 
     # ---- fit -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,267 @@
+"""The law of what is recorded of an outcome: caps, grids and classes, from the law of the outcome itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from disteconometrics.arrays import Array, as_floats
+from disteconometrics.data.recorded import Recorder
+from disteconometrics.data.recorder_calls import DIRECTIONS
+from disteconometrics.distributions.categorical import Categorical
+from disteconometrics.distributions.coded_mean import CodedMean
+from disteconometrics.distributions.law import Function, Law
+from disteconometrics.distributions.maps import Map
+from disteconometrics.errors import WithheldError
+
+__all__ = ["RecordedLaw", "law_as_recorded", "with_recording"]
+
+FAR = 1e-13  # levels beyond which a grid is not summed: rounding moves a mean by no more than FAR steps there
+MOST_CELLS = 2_000_000  # of rows × points of the grid
+ON_GRID = 1e-9  # of a step
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """The recorders of an outcome, caps in its units, and whether functions stand outside of them."""
+
+    recorders: tuple[Recorder, ...]
+    at: tuple[float | None, ...]
+    moved: bool
+
+
+def with_recording(law: Law, spec: Any) -> Any:
+    """The law of new rows of a design, which knows how the outcome was recorded."""
+    recorders = spec.outcome.recorders
+    if recorders:
+        at = tuple(None if r.at is None else float(spec.outcome_units([r.at])[0]) for r in recorders)
+        moved = not np.array_equal(spec.outcome_units([1.0, 2.0, 7.0]), [1.0, 2.0, 7.0])
+        law = law.named(law.outcome)  # a copy
+        law.__dict__["recording"] = _Recording(recorders, at, moved)
+    return law
+
+
+def law_as_recorded(law: Law) -> Law:
+    """See `Law.recorded`."""
+    told = law.recording
+    if told is None:
+        raise WithheldError(
+            "This law does not say how its outcome was recorded: ask recorded() of the distribution() of a "
+            "fit with a recorder on its left side, before on() and average()."
+        )
+    names = [r.name for r in told.recorders]
+    _refuse(told, names)
+    if names == ["brackets"]:
+        return _classes(law, told.recorders[0].bounds)
+    ends: dict[str, Any] = {}
+    for recorder, at in zip(told.recorders, told.at, strict=True):
+        if recorder.name == "rounded":
+            ends.update(to=recorder.to, above=DIRECTIONS[str(recorder.direction)][1])
+        elif recorder.name != "mass":
+            ends["low" if recorder.name == "bottomcoded" else "high"] = at
+    point = told.at[-1] if names[-1] == "mass" else None
+    if point is not None and not ends.get("low", -np.inf) < point < ends.get("high", np.inf):
+        raise WithheldError("The mass is at a cap or beyond it: the law of what is recorded is not given.")
+    return RecordedLaw(law, **ends) if ends else law
+
+
+def _refuse(told: _Recording, names: list[str]) -> None:
+    """Refuse recorders that have no rule for new rows."""
+    why = None
+    if "interval" in names:
+        why = "interval(lo, hi) tells what is known of each row, and has no rule for new rows"
+    elif any(r.column is not None for r in told.recorders):
+        why = "the caps stand in a column, and the law of a row does not hold them"
+    elif "mass" in names and {"rounded", "brackets"} & set(names):
+        why = "beside a mass, rounding and brackets do not say which values near the point are recorded as it"
+    elif told.moved and {"rounded", "brackets"} & set(names):
+        why = "grids and brackets are told inside of a function; fit the outcome without it"
+    elif "brackets" in names and not told.recorders[0].bounds:
+        why = "the categories do not give the law their bounds; write brackets(y, [0, 10, inf])"
+    if why:
+        raise WithheldError(f"The law of what is recorded is not given: {why}.")
+
+
+def _classes(law: Law, bounds: tuple[float, ...]) -> Law:
+    """The law of the class, 0 for the lowest."""
+    ends = np.array(bounds)
+    low, high = law.support()
+    if np.any(low < ends[0]) or np.any(high > ends[-1]):
+        raise WithheldError(
+            f"The law reaches beyond the brackets {ends[0]:g} to {ends[-1]:g}, where there is no class: "
+            "begin bounds with -inf and end them with inf, or say support= of the outcome."
+        )
+    inner = np.broadcast_to(ends[1:-1], (*law.batch_shape, len(ends) - 2))
+    below, above = law._extended("_cdf", inner), law._extended("_sf", inner)
+    edge = np.zeros((*law.batch_shape, 1))
+    F, S = np.concatenate([edge, below, edge + 1], -1), np.concatenate([edge + 1, above, edge], -1)
+    mass = np.where(F[..., :-1] > 0.5, S[..., :-1] - S[..., 1:], F[..., 1:] - F[..., :-1])
+    return Categorical(np.atleast_2d(np.maximum(mass, 0.0))).named(law.outcome)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RecordedLaw(Law):
+    """The law of an outcome that is rounded to a grid, and then moved to a floor or a cap if beyond it.
+
+    `pdf` is the mass at points that have one, and the outcome's density elsewhere.
+
+    Parameters
+    ----------
+    law : law of the outcome, of batch shape (n,) or ().
+    low, high : float, the floor and the cap, −inf and inf where there is none.
+    to : float or None, the step of the grid.
+    above : float, how far the cell of a point reaches above it, in steps: .5, 0 or 1.
+
+    Examples
+    --------
+    >>> from disteconometrics import Normal
+    >>> law = RecordedLaw(Normal(0.0, 1.0), high=1.0)
+    >>> law.quantile([0.5, 0.9]), float(law.mass(1.0).round(4)), float(law.mean().round(4))
+    (array([0., 1.]), 0.1587, -0.0833)
+    """
+
+    law: Law
+    low: float = -np.inf
+    high: float = np.inf
+    to: float | None = None
+    above: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.__dict__.update(discrete=self.to is not None, outcome=self.law.outcome)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """That of the outcome's law."""
+        return self.law.batch_shape
+
+    def support(self) -> tuple[Array, Array]:
+        """What is recorded of the ends of the outcome's support."""
+        low, high = self.law.support()
+        return self._told(low), self._told(high)
+
+    def _told(self, y: Array) -> Array:
+        """What is recorded of outcomes."""
+        grid = y if self.to is None else self._step * np.ceil(y / self._step - self.above) + 0.0
+        return np.asarray(np.clip(grid, self.low, self.high))
+
+    def _last(self, y: Array) -> Array:
+        """The largest outcome that is recorded as y or less, below the cap."""
+        return y if self.to is None else self._step * (np.floor(y / self._step + self._slack(y)) + self.above)
+
+    def _slack(self, y: Array) -> Array:
+        """How far from a point of the grid, in steps, an outcome may be through rounding errors."""
+        return np.asarray(ON_GRID + 1e-15 * np.abs(y) / self._step)
+
+    @property
+    def _step(self) -> float:
+        return 1.0 if self.to is None else self.to
+
+    def _cdf(self, y: Array) -> Array:
+        inside = self.law._extended("_cdf", self._last(y))
+        return np.where(y >= self.high, 1.0, np.where(y < self.low, 0.0, inside))
+
+    def _sf(self, y: Array) -> Array:
+        inside = self.law._extended("_sf", self._last(y))
+        return np.where(y >= self.high, 0.0, np.where(y < self.low, 1.0, inside))
+
+    def _mass(self, y: Array) -> Array:
+        end = self._last(y)
+        F, S = (self.law._extended(hook, end) for hook in ("_cdf", "_sf"))
+        if self.to is None:
+            inside = self.law._extended("_mass", y)
+            top = S + inside
+        else:
+            start = end - self._step
+            below, top = (self.law._extended(hook, start) for hook in ("_cdf", "_sf"))
+            on = np.abs(y / self._step - np.rint(y / self._step)) <= self._slack(y)
+            inside = np.where(on, np.maximum(np.where(below > 0.5, top - S, F - below), 0.0), 0.0)
+        inside = np.where((y < self.low) | (y > self.high), 0.0, inside)
+        return np.where(y == self.low, F, np.where(y == self.high, top, inside))
+
+    def _ends_at(self, y: Array) -> Array:
+        return np.asarray((y == self.low) | (y == self.high) | self.discrete)
+
+    def _pdf(self, y: Array) -> Array:
+        return np.where(self._ends_at(y), self._mass(y), self.law._extended("_pdf", y))
+
+    def _logpdf(self, y: Array) -> Array:
+        return np.where(self._ends_at(y), np.log(self._mass(y)), self.law._extended("_logpdf", y))
+
+    def _quantile(self, tau: Array) -> Array:
+        return self._told(self.law._quantile(tau))
+
+    def _isf(self, tau: Array) -> Array:
+        return self._told(self.law._isf(tau))
+
+    def _draw(self, rng: np.random.Generator, m: int) -> Array:
+        return self._told(self.law._draw(rng, m))
+
+    def _row(self, value: float) -> Array:
+        return np.full(self.batch_shape, value)
+
+    def _grid(self) -> tuple[int, int]:
+        """The first and the last point of the grid, in steps, that means are summed over."""
+        ends = self.law._quantile(self._row(FAR)[..., None]), self.law._isf(self._row(FAR)[..., None])
+        first, last = (np.rint(self._told(end) / self._step) for end in ends)
+        low = np.rint(self.low / self._step) if np.isfinite(self.low) else np.nanmin(first)
+        high = np.rint(self.high / self._step) if np.isfinite(self.high) else np.nanmax(last)
+        if not (high - low + 1) * max(1, first.size) <= MOST_CELLS:
+            raise WithheldError("The grid is too fine to be summed over; take the mean of the outcome.")
+        return int(low), int(high)
+
+    def _mean(self) -> Array:
+        if self.to is None:
+            return CodedMean(self.low, self.high)(self.law)
+        first, last = self._grid()
+        points = np.arange(first, last + 1)
+        ends = self._step * (np.arange(first - 1, last + 1) + self.above)
+        edges = as_floats(np.broadcast_to(ends, (*self.batch_shape, len(ends))))
+        F = self.law._extended("_cdf", edges)
+        p = np.diff(F, axis=-1)
+        floor, cap = np.isfinite(self.low), np.isfinite(self.high)
+        between = slice(int(floor), len(points) - int(cap))  # the caps apart
+        inner = p[..., between] @ (self._step * points[between])
+        below = self.low * F[..., 1] if floor else self.law._partial_mean(edges[..., 0])
+        if cap:
+            return np.asarray(inner + below + self.high * (1 - F[..., -2]))
+        return np.asarray(inner + below + self.law._mean() - self.law._partial_mean(edges[..., -1]))
+
+    def _expect(self, function: Function) -> Array:
+        if self.to is not None:
+            raise WithheldError("Of a rounded outcome means, quantiles and probabilities are given.")
+        capped = np.isfinite(self.high)
+        out = self.law._partial(self._row(self.high), function) if capped else self.law._expect(function)
+        for end, beyond in ((self.low, "_cdf"), (self.high, "_sf")):
+            if np.isfinite(end):
+                at = self._row(end)[..., None]
+                out = out + (function(at) * self.law._extended(beyond, at))[..., 0]
+        if self.low > -np.inf:
+            out = out - self.law._partial(self._row(self.low), function)
+        return np.asarray(out)
+
+    def _half_gap(self) -> Array:
+        raise WithheldError("Of what is recorded gini and ranked scores are not given; take the outcome's.")
+
+    def _crps(self, y: Array) -> Array | None:
+        return self._half_gap()
+
+    def _pushed(self, maps: Sequence[Map]) -> Law:
+        raise WithheldError("What is recorded stands on the scale of the formula; take on() of the outcome.")
+
+    def average(self, weights: Any = None) -> Law:
+        """What is recorded of a row drawn at random.
+
+        Parameters
+        ----------
+        weights : (n,) float64 array or None (equal), not negative.
+
+        Raises
+        ------
+        OptionError
+            If weights are not one number ≥ 0 per row.
+        """
+        return RecordedLaw(self.law.average(weights), self.low, self.high, self.to, self.above)
