@@ -140,3 +140,19 @@ def test_what_has_no_meaning_is_withheld() -> None:
             ask()
     with pytest.raises(OptionError):
         WithMass(OUTCOME, 0.0, 0.5).average([1.0])
+
+
+@pytest.mark.filterwarnings("ignore:1 of 300 rows lie outside")  # a row at the mass
+@pytest.mark.parametrize("estimator", [de.NormalRegression, de.FlowDensity])
+@pytest.mark.parametrize(
+    ("left", "column"),
+    [
+        ("topcoded(c, at=5)", "c"),
+        ("rounded(r, to=1)", "r"),
+        ("mass(topcoded(z, at=5), 0)", "z"),
+    ],
+)
+def test_the_likelihood_is_that_of_the_recorded_law(estimator: Any, left: str, column: str) -> None:
+    res = estimator(f"{left} ~ x").fit(table())
+    law = res.distribution(table()[["x"]]).recorded()
+    assert law.logpdf(table()[column].to_numpy()).sum() == pytest.approx(res.llf, rel=1e-9)
