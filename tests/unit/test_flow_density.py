@@ -21,6 +21,7 @@ import disteconometrics as de
 from disteconometrics import errors
 from disteconometrics.estimators.flow.row_checks import check_widths
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws
+from disteconometrics.inference import law_effects
 from disteconometrics.inference.influence_functions import influence_function as in_sample
 from disteconometrics.inference.law_effects import Averaged
 from disteconometrics.inference.law_functionals import parse_functional
@@ -787,3 +788,40 @@ def test_a_factor_alone_has_a_summary() -> None:
     rng = np.random.default_rng(0)
     table = {"y": rng.normal(size=60), "h": rng.integers(0, 3, 60)}
     assert "h: 2 - 0" in str(de.FlowDensity("y ~ C(h)").fit(table).summary())
+
+
+QUANTILES = ["q[0.05]", "q[0.5]", "q[0.95]"]
+
+
+@pytest.mark.parametrize(
+    ("which", "limits"),
+    [
+        ("one", lambda res: res.functionals(QUANTILES).interval()),
+        ("many", lambda res: res.functionals(QUANTILES).interval()),
+        (
+            "one",
+            lambda res: res.band("quantile", grid=np.linspace(0.02, 0.98, 13))[["conf_low", "conf_high"]],
+        ),
+        ("many", lambda res: res.at(table(20, seed=5), QUANTILES)[["conf_low", "conf_high"]]),
+    ],
+    ids=["alone", "averaged", "band", "rows"],
+)
+def test_secants_find_the_limits_of_a_bracketed_search(
+    request: Any, monkeypatch: Any, which: str, limits: Callable[[Any], Any]
+) -> None:
+    """Limits of quantiles by few secants are those of the search that brackets them, and need it seldom."""
+    res, searches = request.getfixturevalue(which), []
+    bracketed = law_effects._bracketed
+
+    def counted(*given: Any) -> Array:
+        searches.append(1)
+        return bracketed(*given)
+
+    monkeypatch.setattr(law_effects, "_bracketed", counted)
+    quick, needed = np.asarray(limits(res)), len(searches)
+    monkeypatch.setattr(law_effects, "MOST_SECANTS", 0)
+    monkeypatch.setattr(law_effects, "NEAR", 1e-12)
+    slow = np.asarray(limits(res))
+    assert needed < len(searches) - needed
+    error = (slow[:, 1] - slow[:, 0]) / (2 * 1.96)
+    assert (np.abs(quick - slow) < 1e-6 * error[:, None]).all()
