@@ -72,7 +72,6 @@ RESULTS: dict[str, Case] = {
         "trips",
         {"cov": "HC1"},
         cov=de.Cluster("id"),
-        checked="one row of a choice set is chosen",
     ),
     "ConditionalLogit, exact": Case(
         lambda: de.ConditionalLogit("GRADE ~ GPA + PSI", choice="group", successes="exact"),
