@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from disteconometrics.errors import OptionError
 from disteconometrics.tables import Section, Summary
-from disteconometrics.words import TakesWords
+from disteconometrics.words import TakesWords, tells_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +128,7 @@ class Evidence(TakesWords):
         return self.summary().as_html()
 
 
+@tells_words
 def evidence(answer: str) -> Evidence:
     """What stands behind an answer: references reproduced with their tolerances, coverage, where it fails.
 

@@ -290,8 +290,8 @@ def test_an_estimated_poverty_line_is_each_groups_own_and_printed() -> None:
 )
 def test_a_picture_has_one_scale(names: list[str], drawn: list[str]) -> None:
     res = de.Inequality("foodexp ~ 1", functionals=names).fit(de.datasets.engel())
-    axes = res.plot()
+    axes = res.plot("coefficients")
     assert list(axes.data.index) == drawn
     assert ("one scale" in axes.get_xlabel()) == (len(drawn) < len(names))
-    assert list(res.plot(drop=()).data.index) == names
+    assert list(res.plot("coefficients", drop=()).data.index) == names
     plt.close("all")
