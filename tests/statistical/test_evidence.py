@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import evidence as command
 
 
 def test_the_stored_file_is_what_the_pages_say() -> None:
-    stored = command.STORED.read_text(encoding="utf-8")
+    stored = files("disteconometrics.report").joinpath("evidence.json").read_text(encoding="utf-8")
     assert stored == command.text(), "run: python tests/statistical/evidence.py --write"
 
 

@@ -21,7 +21,7 @@ import disteconometrics as de
 from disteconometrics import errors
 from disteconometrics.estimators.flow.row_checks import check_widths
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws
-from disteconometrics.inference import law_effects
+from disteconometrics.inference import crossings
 from disteconometrics.inference.influence_functions import influence_function as in_sample
 from disteconometrics.inference.law_effects import Averaged
 from disteconometrics.inference.law_functionals import parse_functional
@@ -811,16 +811,16 @@ def test_secants_find_the_limits_of_a_bracketed_search(
 ) -> None:
     """Limits of quantiles by few secants are those of the search that brackets them, and need it seldom."""
     res, searches = request.getfixturevalue(which), []
-    bracketed = law_effects._bracketed
+    bracketed = crossings._bracketed
 
     def counted(*given: Any) -> Array:
         searches.append(1)
         return bracketed(*given)
 
-    monkeypatch.setattr(law_effects, "_bracketed", counted)
+    monkeypatch.setattr(crossings, "_bracketed", counted)
     quick, needed = np.asarray(limits(res)), len(searches)
-    monkeypatch.setattr(law_effects, "MOST_SECANTS", 0)
-    monkeypatch.setattr(law_effects, "NEAR", 1e-12)
+    monkeypatch.setattr(crossings, "MOST_SECANTS", 0)
+    monkeypatch.setattr(crossings, "NEAR", 1e-12)
     slow = np.asarray(limits(res))
     assert needed < len(searches) - needed
     error = (slow[:, 1] - slow[:, 0]) / (2 * 1.96)
