@@ -424,7 +424,17 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
             known[at] = False
             below[known] = pit(rest.pit)[known]
         free = frozenset(j for j, n in enumerate(self.spec.names) if n != "Intercept")
-        return Seen(y, pit(rest.pit), rows.observations, free, below)
+        return Seen(y, pit(rest.pit), rows.observations, free, below, self._score_products(rest, p))
+
+    def _score_products(self, rest: Seen, p: Array) -> Callable[[Array], Array] | None:
+        """W'S of both parts' scores S where the rest was recorded, else None; ``p`` (n,) of being off it."""
+        of_rest, rows = rest.products, self.data_rows()
+        if of_rest is None:
+            return None
+        off = np.zeros(rows.size)
+        off[rows.kept] = 1.0
+        first = (off - p)[:, None] * rows.X
+        return lambda W: np.column_stack([W.T @ first, of_rest(W[rows.kept])])
 
     def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         """What predictions of new rows need; see `LawAnswers`."""

@@ -143,6 +143,27 @@ def test_gradients_are_differences(name: str) -> None:
         )
 
 
+def test_the_step_of_an_effect_has_the_scores_of_both_parts_where_the_rest_was_recorded() -> None:
+    """Against differences of log P(what was recorded) of every row, in all coefficients."""
+    res = de.FlowDensity("mass(rounded(told, to=1), 0) ~ x + d").fit(table())
+    seen, kept, rest = res.answering(["mean"], None, near=True).seen, res.rows.kept, res.rest
+    sample, X, k = rest.rows.sample, res.rows.X, 3
+    theta = np.concatenate([res.occurs.coefficients, rest.undersmoothed.theta])
+
+    def logs(theta: np.ndarray) -> np.ndarray:
+        p = 1 / (1 + np.exp(-X @ theta[:k]))
+        law, out = rest.flow.law(theta[k:], sample.X), np.log1p(-p)
+        inside = law.cdf(sample.records.upper) - law.cdf(sample.records.lower)
+        out[kept] = np.log(p[kept]) + np.log(inside)
+        return out
+
+    W = np.random.default_rng(0).normal(size=(N, 2))
+    slopes = [W.T @ (logs(theta + s) - logs(theta - s)) / 2e-5 for s in 1e-5 * np.eye(len(theta))]
+    np.testing.assert_allclose(seen.products(W), np.array(slopes).T, rtol=1e-5, atol=1e-5)
+    exact = de.FlowDensity("mass(y, 0) ~ x + d").fit(table())
+    assert exact.answering(["mean"], None, near=True).seen.products is None
+
+
 def test_quantiles_near_the_mass_have_the_limits_of_the_distribution_function() -> None:
     """A level is between F's limits just inside the limits of its quantile, also where these are the mass."""
     res, y = fitted("normal"), table()["y"]
