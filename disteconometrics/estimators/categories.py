@@ -169,8 +169,10 @@ def equation_of(
     return MEstimate(names, basis @ m.theta, inner, basis @ inner, n, read.size, source, kind, basis)
 
 
-def refuse_separation(separation: Separation | None, names: Sequence[str], read: Any, remedy: str) -> None:
-    """Refuse rows whose likelihood has no maximum.
+def refuse_separation(
+    separation: Separation | None, names: Sequence[str], outcome: str, size: int, remedy: str
+) -> None:
+    """Refuse rows, or sets of them, ``size`` in all, whose likelihood has no maximum.
 
     Raises
     ------
@@ -178,7 +180,7 @@ def refuse_separation(separation: Separation | None, names: Sequence[str], read:
     """
     if separation is None:
         return
-    words = describe_separation(separation, names, read.size, read.spec.outcome.name)
+    words = describe_separation(separation, names, size, outcome)
     raise SeparationError(f"{words.split('; coefficients reported')[0]}, so that it has no maximum. {remedy}")
 
 

@@ -234,7 +234,7 @@ def _estimate(model: ConditionalLogit, data: Any, maxiter: int) -> tuple[ChoiceR
     if top.far or not top.converged:
         tried = [white.basis @ top.theta, white.basis @ top.step]
         separation = conditional_separation(own, found.y, sets.starts, tried)
-        refuse_separation(separation, names, _Sized(read.spec, len(sets.sizes)), "Leave the column out.")
+        refuse_separation(separation, names, read.spec.outcome.name, len(sets.sizes), "Leave the column out.")
     observations = float(w.sum()) if read.frequency and w is not None else float(len(sets.sizes))
     facts = ConditionalFacts(
         **read.facts(),
@@ -256,14 +256,6 @@ def _estimate(model: ConditionalLogit, data: Any, maxiter: int) -> tuple[ChoiceR
     source = SetScores(objective, top.theta, w if read.frequency else None)
     equation = equation_of(names, white.basis, top, source, read, observations)
     return with_equation(found, replace(equation, rows=len(sets.sizes))), facts
-
-
-@dataclass(frozen=True)
-class _Sized:
-    """What words about a separation count: sets."""
-
-    spec: DesignSpec
-    size: int
 
 
 def _objective(

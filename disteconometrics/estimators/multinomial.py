@@ -215,7 +215,7 @@ def _estimate(model: MultinomialLogit, data: Any, maxiter: int) -> tuple[Categor
         tried = [basis @ found.theta, basis @ found.step]
         separation = multinomial_separation(np.ascontiguousarray(read.X), y, J, tried)
         remedy = f"Leave the column out, merge its levels, or merge categories of {outcome.name}."
-        refuse_separation(separation, names, read, remedy)
+        refuse_separation(separation, names, read.spec.outcome.name, read.size, remedy)
     counts = as_floats(np.bincount(codes, w))
     null = share_loglik(counts) if read.spec.has_intercept else float(-counts.sum() * np.log(J))
     facts = CategoryFacts(

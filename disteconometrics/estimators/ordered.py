@@ -236,7 +236,7 @@ def _estimate(model: OrderedEstimator, data: Any, maxiter: int) -> tuple[Categor
         cuts = len(read.spec.outcome.levels) - 1
         separation = ordered_separation(read.spec.without_constant(read.X), y, cuts)
         remedy = f"Leave the column out, merge its levels, or merge categories of {read.spec.outcome.name}."
-        refuse_separation(separation, names, read, remedy)
+        refuse_separation(separation, names, read.spec.outcome.name, read.size, remedy)
     counts = as_floats(np.bincount(y, w))
     facts = CategoryFacts(
         **read.facts(),

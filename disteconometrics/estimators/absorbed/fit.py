@@ -12,7 +12,6 @@ from scipy import special
 from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.checks import whole
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     CollinearityError,
     IncidentalParametersWarning,
@@ -231,7 +230,7 @@ def _check_separation(p: Panel, y: Array, top: Top, basis: Array) -> None:
         found = next((s for s in (_separating(p, own, y, d) for d in tried) if s is not None), None)
     else:
         found = conditional_separation(own, y, p.sets.starts, tried)
-    refuse_separation(found, p.names, _Sized(p.read.spec, len(p.sets.sizes)), "Leave the column out.")
+    refuse_separation(found, p.names, p.read.spec.outcome.name, len(p.sets.sizes), "Leave the column out.")
 
 
 def _separating(p: Panel, own: Array, y: Array, direction: Array) -> Separation | None:
@@ -243,14 +242,6 @@ def _separating(p: Panel, own: Array, y: Array, direction: Array) -> Separation 
     if (low < high - FLAT * np.abs(v).max()).any() or not apart.any():
         return None
     return Separation("quasi", direction, np.flatnonzero(apart), np.zeros((len(direction), 0)))
-
-
-@dataclass(frozen=True)
-class _Sized:
-    """What words about a separation count: groups."""
-
-    spec: DesignSpec
-    size: int
 
 
 def _least_squares(
