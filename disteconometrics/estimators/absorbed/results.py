@@ -35,7 +35,7 @@ from disteconometrics.estimators.binary.fit import success_of
 from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
 from disteconometrics.estimators.binary.margins import MarginsResults
 from disteconometrics.estimators.categories import MultiIndexAnswers
-from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.refit import refitting, success_labels
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
@@ -521,7 +521,7 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
         return notes
 
     def _refitting(self) -> Refitting:
-        levels = np.array(self.spec.outcome.levels, dtype=object)
+        levels = success_labels(self.spec.outcome)
         return self.refitted(
             outcome=levels[self.data_rows().y.astype(np.intp)],
             options={"use_t": self.use_t},
