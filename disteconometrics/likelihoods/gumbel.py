@@ -45,7 +45,12 @@ def _score_of_success(u: Array) -> Array:
 def _excess(u: Array, score: Array) -> Array:
     """(s + u − 1)/u, from ½ to 1, given s."""
     small = np.minimum(u, _SMALL)
-    series = 0.5 + small * np.polynomial.polynomial.polyval(small * small, _SERIES)
+    squared, series = small * small, np.full_like(small, _SERIES[-1])
+    for coefficient in _SERIES[-2::-1]:
+        series *= squared
+        series += coefficient
+    series *= small
+    series += 0.5
     return np.where(u < _SMALL, series, (score - 1.0) / np.maximum(u, _SMALL) + 1.0)
 
 
@@ -68,15 +73,20 @@ def extreme_value(y: Array, eta: Array) -> RowTerms:
     >>> terms.loglik.round(4), terms.score.round(4)
     (array([-0.4587, -7.3891]), array([ 0.582 , -7.3891]))
     """
-    one, u = y == 1.0, _hazard(eta)
-    score = _score_of_success(u)
+    u = _hazard(eta)
     early = np.minimum(u, _HALF)
     loglik = np.where(
         u < _HALF, eta + np.log(special.exprel(-early)), np.log1p(-np.exp(-np.maximum(u, _HALF)))
     )
+    return RowTerms(np.where(y == 1.0, loglik, -u), *extreme_value_slopes(y, eta))
+
+
+def extreme_value_slopes(y: Array, eta: Array) -> tuple[Array, Array]:
+    """Score and root of the information of `extreme_value`, of which the log-likelihood costs a half."""
+    one, u = y == 1.0, _hazard(eta)
+    score = _score_of_success(u)
     root = np.exp(0.5 * np.minimum(eta, _LARGEST))  # underflows later than u
-    return RowTerms(
-        np.where(one, loglik, -u),
+    return (
         np.where(one, score, -u),
         np.where(one, np.sqrt(score) * root * np.sqrt(_excess(u, score)), root),
     )
@@ -110,4 +120,5 @@ CLOGLOG = Kernel(
     extreme_value_complement,
     extreme_value_density,
     "complementary log-log index",
+    slopes=extreme_value_slopes,
 )

@@ -31,8 +31,9 @@ class Kernel(NamedTuple):
     """A binary law: the three terms of a row and its score alone, of (y, η).
 
     P(y = 1), P(y = 0) with its own digits where P(y = 1) rounds to one, and the derivative of P(y = 1), of η;
-    η in words; the second and third derivatives of P(y = 1), of η, where biases are known.  A law need not be
-    symmetric, so P(y = 0) is not P(y = 1) at −η.
+    η in words; the second and third derivatives of P(y = 1), of η, where biases are known; score and root of
+    the information of a row without its log-likelihood, where that is quicker.  A law need not be symmetric,
+    so P(y = 0) is not P(y = 1) at −η.
     """
 
     terms: Callable[[Array, Array], RowTerms]
@@ -43,6 +44,7 @@ class Kernel(NamedTuple):
     scale: str = "log-odds"
     quadratic: bool = False
     curvature: Callable[[Array], tuple[Array, Array]] | None = None
+    slopes: Callable[[Array, Array], tuple[Array, Array]] | None = None
 
 
 def logistic(y: Array, eta: Array) -> RowTerms:
@@ -97,7 +99,9 @@ def logistic_score(y: Array, eta: Array) -> Array:
 def inverse_logit(eta: Array) -> Array:
     """Probability 1/(1 + exp(−η)) for an index of any sign and size, accurate in both tails."""
     u = np.exp(-np.abs(eta))
-    return np.where(eta >= 0, 1.0 / (1.0 + u), u / (1.0 + u))
+    top = np.where(eta >= 0, 1.0, u)
+    u += 1.0
+    return np.divide(top, u, out=top)
 
 
 def logistic_complement(eta: Array) -> Array:

@@ -119,10 +119,14 @@ def _slopes(kernel: Kernel) -> Slopes:
         return _logistic_slopes
 
     def slopes(y: Array, eta: Array, info: Array | None) -> Array:
-        terms = kernel.terms(np.broadcast_to(y, eta.shape), eta)
-        if info is not None:
-            np.square(terms.root_weight, out=info)
-        return terms.score
+        if info is None:
+            return kernel.score(y, eta)
+        if kernel.slopes is None:
+            _, score, root = kernel.terms(np.broadcast_to(y, eta.shape), eta)
+        else:
+            score, root = kernel.slopes(y, eta)
+        np.square(root, out=info)
+        return score
 
     return slopes
 

@@ -5,7 +5,8 @@
 its own and L logistic (normal for `NormalRegression`, whose outcome is the logarithm), so that each model is
 right in each group; x lies between −1 and 1, higher in group 1.  Heaped outcomes are rounded up to halves.
 Clusters lie in both groups and share a normal effect in the rank of y given x (correlation .2) and half of
-the variance of x.  In "no effect" both groups are group 0.
+the variance of x.  Sampling weights undo a selection on y, by which about 600 of 1,400 rows are kept.  In "no
+effect" both groups are group 0.
 """
 
 from __future__ import annotations
@@ -41,10 +42,13 @@ DESIGNS = {
     "normal, 40 clusters": ("normal", "clusters"),
     "normal, no effect": ("normal", "null"),
     "flow, light tails": ("flow", "light"),
+    "regression, sampling weights": ("weighted", "selected"),
+    "regression, light tails, 1,000 rows": ("dr", "light 1000"),
 }
 ESTIMATORS = {
     "dr": de.DistributionRegression("y ~ x"),
     "probit": de.DistributionRegression("y ~ x", link="probit"),
+    "weighted": de.DistributionRegression("y ~ x", weights="w", weight_type="sampling"),
     "flow": de.FlowDensity("y ~ x", support="positive"),
     "normal": de.NormalRegression("log(y) ~ x"),
 }
@@ -52,7 +56,7 @@ ESTIMATORS = {
 
 def groups(how: str) -> list[tuple[float, float, float]]:
     """a, b, s of both groups; outcomes have tails as heavy as y to the power −1/s."""
-    return [(a, b, s * LIGHT if how == "light" else s) for a, b, s in GROUPS]
+    return [(a, b, s * LIGHT if how.startswith("light") else s) for a, b, s in GROUPS]
 
 
 def functionals(kind: str) -> list[str]:
@@ -62,7 +66,7 @@ def functionals(kind: str) -> list[str]:
 
 def draw(kind: str, how: str, rng: np.random.Generator) -> pd.DataFrame:
     """A sample of both groups."""
-    n = N_ROWS
+    n = {"light 1000": 1_000, "selected": 1_400}.get(how, N_ROWS)
     g, c = np.arange(n) % 2, rng.permutation(np.arange(n) % 40)
     if how == "clusters":
         x, u = (
@@ -74,7 +78,11 @@ def draw(kind: str, how: str, rng: np.random.Generator) -> pd.DataFrame:
     x = 2 * np.where((g == 0) | (how == "null"), TILT[0].ppf(x), TILT[1].ppf(x)) - 1
     a, b, s = np.array(groups(how))[np.zeros(n, int) if how == "null" else g].T
     y = np.exp(a + b * x + s * (ndtri(u) if kind in ("normal", "probit") else logit(u)))
-    return pd.DataFrame({"x": x, "g": g, "c": c, "y": np.ceil(2 * y) / 2 if how == "heaped" else y})
+    table = pd.DataFrame({"x": x, "g": g, "c": c, "y": np.ceil(2 * y) / 2 if how == "heaped" else y})
+    if how != "selected":
+        return table
+    chance = np.where(y > np.e, 0.6, 0.25)
+    return table.assign(w=1 / chance)[rng.random(n) < chance]
 
 
 @cache

@@ -166,6 +166,18 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
             )
         return rows.draw(kind, self.draws, self.seed)
 
+    @cached_property
+    def _errors(self) -> dict[int, Array]:
+        return {}
+
+    def _errors_at(self, t: int) -> Array:
+        """Standard errors (k,) at threshold ``t``, kept for the processes of other columns."""
+        if t not in self._errors:
+            rows: DistributionRows = self.data_rows()
+            assert self.covariance.kind is not None
+            self._errors[t] = rows.errors(t, self.covariance.kind)
+        return self._errors[t]
+
     def process(
         self,
         term: str,
@@ -205,10 +217,8 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
             raise WithheldError(
                 f"No fitted threshold has F between {within[0]:g} and {within[1]:g}; give another index_set."
             )
-        draws, rows = self._draws.params[:, inside, j], self.data_rows()
-        kind = self.covariance.kind
-        assert kind is not None
-        se = np.array([rows.errors(int(t), kind)[j] for t in free[inside]])
+        draws = self._draws.params[:, inside, j]
+        se = np.array([self._errors_at(int(t))[j] for t in free[inside]])
         b = self.coefficients[free[inside], j]
         mass = np.diff(F, prepend=0.0)[inside]
         return coefficient_process(

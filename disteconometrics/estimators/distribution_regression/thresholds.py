@@ -197,7 +197,8 @@ class Covariates(NamedTuple):
 def raw_levels(kernel: Kernel, rows: Covariates, params: Array) -> Array:
     """P(Y ≤ c | x) (m, T) of rows at the thresholds of ``params`` (T, k), before they are sorted."""
     with np.errstate(all="ignore"):
-        return np.asarray(1.0 - kernel.probability(rows.indices(params)))
+        p = np.asarray(kernel.probability(rows.indices(params)))
+        return np.subtract(1.0, p, out=p)
 
 
 def average_levels(
