@@ -5,7 +5,8 @@
 probability Λ(a + .6x + .3d), a such that 30 % are zero.  The rest is 3 + .5x + .5d + N(0, 1) for the normal
 law, its own law with errors .7·N(0, .6²) + .3·N(1.5, 1.5²) for the flow on the line, and
 exp(1 + .4x + .3d + .5·N(0, 1)) for the flow of a positive outcome.  Levels of .27 and .33 are those at the
-share of zeros less and plus .03.
+share of zeros less and plus .03.  The same samples are also recorded before their zeros are told apart:
+top-coded at their law's .95 quantile, or rounded to halves.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ import disteconometrics as de
 
 pytestmark = pytest.mark.statistical
 
-WAYS = ("normal", "flow", "positive flow")
+LAWS = ("normal", "flow", "positive flow")
+RECORDED = ("normal, top-coded", "normal, rounded", "flow, top-coded", "positive flow, rounded")
+WAYS = (*LAWS, *RECORDED)
 LEVELS = (0.27, 0.33, 0.35, 0.5, 0.9)
 NAMES = ("mean", *(f"q[{t}]" for t in LEVELS))
 EFFECTS = ("mean", "q[0.5]", "q[0.9]")
@@ -82,49 +85,63 @@ def mean(way: str, d: int) -> float:
 
 
 @cache
-def truths(way: str) -> dict[str, float]:
-    out = {"mean": (mean(way, 0) + mean(way, 1)) / 2}
-    out |= {f"q[{t}]": quantile(way, t) for t in LEVELS}
-    out |= {"effect mean": mean(way, 1) - mean(way, 0)}
+def truths(law: str) -> dict[str, float]:
+    out = {"mean": (mean(law, 0) + mean(law, 1)) / 2}
+    out |= {f"q[{t}]": quantile(law, t) for t in LEVELS}
+    out |= {"effect mean": mean(law, 1) - mean(law, 0)}
     fine = np.linspace(-6, 6, 4001)  # quantiles bend where they leave zero
     w = np.exp(-(fine**2) / 2)
     for t in (0.5, 0.9):
-        moved = [quantile(way, t, float(x), 1.0) - quantile(way, t, float(x), 0.0) for x in fine]
+        moved = [quantile(law, t, float(x), 1.0) - quantile(law, t, float(x), 0.0) for x in fine]
         out[f"effect q[{t}]"] = float(w @ moved / w.sum())
     for i, (x, d) in enumerate(zip(NEW["x"], NEW["d"], strict=True)):
-        out |= {f"row {i} {n}": quantile(way, float(n[2:-1]), x, d) for n in AT}
+        out |= {f"row {i} {n}": quantile(law, float(n[2:-1]), x, d) for n in AT}
     return out
 
 
-def draw(way: str, n: int, seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng([41, WAYS.index(way), n, seed])
+def draw(law: str, n: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng([41, LAWS.index(law), n, seed])
     x, d = rng.normal(size=n), rng.integers(0, 2, n).astype(float)
     e = rng.normal(size=n)
-    if way == "flow":
+    if law == "flow":
         e = np.where(rng.random(n) < 0.3, 1.5 + 1.5 * e, 0.6 * e)
-    own = np.exp(centre(way, x, d) + 0.5 * e) if way == "positive flow" else centre(way, x, d) + e
+    own = np.exp(centre(law, x, d) + 0.5 * e) if law == "positive flow" else centre(law, x, d) + e
     return {"y": np.where(rng.random(n) < off_zero(x, d, A), own, 0.0), "x": x, "d": d}
 
 
-def specification(way: str) -> Any:
-    if way == "normal":
-        return de.NormalRegression("mass(y, 0) ~ x + d")
-    return de.FlowDensity("mass(y, 0) ~ x + d", support="positive" if way == "positive flow" else None)
+def told(way: str, table: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The specification, and the table with outcomes as they are recorded."""
+    law, _, how = way.partition(", ")
+    left, y = "y", table["y"]
+    if how == "top-coded":
+        cap = quantile(law, 0.95)
+        left, y = f"topcoded(y, at={cap!r})", np.minimum(y, cap)
+    elif how == "rounded":
+        left, y = "rounded(y, to=0.5)", np.round(2 * y) / 2
+    formula, table = f"mass({left}, 0) ~ x + d", table | {"y": y}
+    if law == "normal":
+        return de.NormalRegression(formula), table
+    return de.FlowDensity(formula, support="positive" if law == "positive flow" else None), table
 
 
 def once(way: str, n: int, seed: int, *, every: bool = True) -> dict[str, float]:
-    """Whether limits hold the truth in one sample, and how wide they are."""
+    """Whether limits hold the truth in one sample, and how wide they are; NaN where they are withheld."""
+    law = way.partition(",")[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        res = specification(way).fit(draw(way, n, seed), cov="HC1")
+        model, table = told(way, draw(law, n, seed))
+        res = model.fit(table, cov="HC1")
         found = {k: (*ends, v) for k, ends, v in _limits(res.functionals(NAMES))}
         if every:
             found |= {f"effect {k}": (*ends, v) for k, ends, v in _limits(res.effect("d", 0, 1, EFFECTS))}
             rows = res.predict(NEW, AT, ci=True)
             found |= {f"row {i} {n}": tuple(rows.loc[(i, n)][["conf_low", "conf_high", "estimate"]])
                       for i in (0, 1) for n in AT}  # fmt: skip
-    true = truths(way)
-    out = {f"held {k}": float(low <= true[k] <= high) for k, (low, high, _) in found.items()}
+    true = truths(law)
+    out = {
+        f"held {k}": np.nan if np.isnan(v) else float(low <= true[k] <= high)
+        for k, (low, high, v) in found.items()
+    }
     out |= {f"width {k}": high - low for k, (low, high, _) in found.items()}
     return out | {f"bias {k}": value - true[k] for k, (_, _, value) in found.items()}
 
@@ -149,7 +166,7 @@ def test_short_version() -> None:
 def test_rates(way: str) -> None:
     """Coverage of at least .93, give or take three errors."""
     found = rates(way, 500, 300)
-    held = [c for c in found if c.startswith("held")]
+    held = [c for c in found if c.startswith("held") and found[c].notna().mean() > 0.9]
     assert found[held].mean().min() >= 0.93 - 3 * 0.0126
 
 
