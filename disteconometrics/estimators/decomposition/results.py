@@ -76,9 +76,8 @@ class DecompositionResults(FittedResult):
         """Total, composition and structure of every functional."""
         contrasts = design_of(self._reference).contrasts
         f = self.facts
-        df = np.inf if f.clusters is None else float(f.clusters - 1)
         found = (contrasts @ self.values).T.ravel()
-        return Estimates(names_of(f.functionals), found, self.covariance, df, clusters=f.clusters)
+        return Estimates(names_of(f.functionals), found, self.covariance, f.df, clusters=f.clusters)
 
     @property
     def _reference(self) -> int | None:
@@ -204,7 +203,7 @@ class DecompositionResults(FittedResult):
     def _covariance_name(self) -> str:
         if self.facts.clusters is not None:
             return f"clusters ({self.facts.clusters})"
-        return str(self.kind)
+        return self.facts.design or str(self.kind)
 
     def _tests_section(self) -> Section:
         cells = [
@@ -231,8 +230,9 @@ class DecompositionResults(FittedResult):
             f"range in {f.labels[1]}, {100 * f.beyond[1]:.1f} % the other way.",
         ]
         if f.steps:
+            weights = "exponential" if f.design is None else "the design's"
             notes.append(
-                f"Errors, bands and tests: {self.draws} draws of exponential weights, seed {self.seed}."
+                f"Errors, bands and tests: {self.draws} draws of {weights} weights, seed {self.seed}."
             )
         held = all_held([getattr(fit, "held", ALL) for fit in self.fits])
         if not held.all:
