@@ -165,18 +165,6 @@ class Design:
             )
         return series
 
-    def every_row(self, name: str, role: str) -> pd.Series:
-        """Return a column of the user's table in all its rows, used or not, missing values among them.
-
-        Returns: Series (N,).  Raises: OptionError if ``name`` is no text; MissingColumnError.
-        """
-        check_name(name, role)
-        raw = self.table.raw(name, role)
-        values = raw.array if isinstance(raw, (pd.Series, pd.Index)) else raw
-        series = pd.Series(values, name=name)
-        gone = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
-        return series if gone is None else series.mask(gone)
-
     def times(self, name: str) -> Indices:
         """Return ranks of the used rows in time: by number, by date, or by the order of ordered categories.
 

@@ -193,6 +193,17 @@ class Table:
         known = isinstance(values, (np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray))
         return values if known else _from_other(values, name, role)
 
+    def series(self, name: str, role: str) -> pd.Series:
+        """Return a column of any kind with its missing values as such.
+
+        Returns: Series (n,).  Raises: as `raw`.
+        """
+        raw = self.raw(name, role)
+        values = raw.array if isinstance(raw, (pd.Series, pd.Index)) else raw
+        series = pd.Series(values, name=name)
+        gone = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
+        return series if gone is None else series.mask(gone)
+
     def missing(self, name: str, role: str) -> Mask:
         """Return which values (n,) of a column of any kind are missing.  Raises: as `raw`."""
         values = self.raw(name, role)

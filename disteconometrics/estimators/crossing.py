@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,12 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import DataError, OptionError, WithheldError
-from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind
+from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind, resolve_kind
 from disteconometrics.inference.crossed_laws import AllRows, AveragedRows, CrossedLaws
 from disteconometrics.inference.decomposition import check_levels, curves
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.resample import take_rows
+from disteconometrics.inference.survey import Survey, SurveyDesign, beside, check_units, units_of
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, printable
 from disteconometrics.words import TakesWords
@@ -76,7 +77,7 @@ class Crossing:
         return found
 
 
-def check_robust(kind: Any) -> CovarianceKind:
+def check_robust(kind: Any, weight_type: str | None) -> CovarianceKind:
     """A covariance that holds where the laws of the fits are wrong: averages over other rows need it.
 
     Raises
@@ -85,16 +86,15 @@ def check_robust(kind: Any) -> CovarianceKind:
 
     Examples
     --------
-    >>> check_robust("HC1")
+    >>> check_robust("HC1", None)
     'HC1'
     """
-    if kind not in ROBUST and not isinstance(kind, Cluster):
+    if kind not in ROBUST and not isinstance(kind, (Cluster, Survey)):
         raise OptionError(
-            f"cov={kind!r}: averages over other rows take 'HC0' to 'HC3' or de.Cluster('column'), by whose "
-            "rows fits and averages are brought together."
+            f"cov={kind!r}: averages over other rows take 'HC0' to 'HC3', de.Cluster('column') or "
+            "de.Survey(…), by whose rows fits and averages are brought together."
         )
-    known: CovarianceKind = kind
-    return known
+    return resolve_kind(kind, weight_type, surveys=True)
 
 
 def codes_of(
@@ -227,7 +227,12 @@ class Counterfactual:
         left = (("Outcome", fit.spec.outcome.name), ("Formula", fit.spec.formula))
         right = (("Rows averaged over", str(len(rows.at))), ("Rows of the fit", str(fit.data_rows().size)))
         section = estimates_section(found, check_level(level))
-        return Summary("Counterfactual Law", (left, right), (section,), (WORDS[self.rows],))
+        notes = [WORDS[self.rows]]
+        if rows.weights is None and fit.model.weights is not None:
+            notes.append(
+                f"Rows averaged over count alike; those of the fit have weights {fit.model.weights!r}."
+            )
+        return Summary("Counterfactual Law", (left, right), (section,), tuple(notes))
 
     def __repr__(self) -> str:
         n = len(self.crossing.averages[0].at)
@@ -259,7 +264,8 @@ class Crossable(TakesWords):
         Parameters
         ----------
         new : table with the columns of the right side; rows with a missing value are left out.
-        weights : str or None, a column of ``new``.
+        weights : str or None, a column of ``new``; None: its rows count alike, also where those of the fit
+            have weights.
         target : {"population", "sample"}
             Whether the rows of ``new`` are a sample of a population, or all there is.
         rows : {"same", "independent"} or None
@@ -304,19 +310,66 @@ def _crossing(
     complete, w = _complete(result, new, weights)
     table, n = take_rows(new, complete), rows.size
     at, over, column = np.arange(n), n + np.arange(len(complete)), Table(table).raw
+    surveyed: Any = rows.codes if target == "sample" else partial(_drawn_apart, rows, new, complete)
     if places is not None:
         over, left_out = _among_used(rows, places[complete])
         column = Table(take_rows(rows.design.table.data, left_out)).raw
-    size = max(n, int(over.max()) + 1)
+        surveyed = partial(_drawn_together, rows, left_out)
+    given = target == "sample"
+    size = n if given else max(n, int(over.max()) + 1)
     parts = [(at, lambda c: rows.column(c, "cluster"))]
-    if target == "population":
+    if not given:
         parts.append((np.arange(n, size), lambda c: column(c, "cluster")))
     copies = np.append(rows.weights, np.ones(size - n)) if rows.frequency else None
-    averages = AveragedRows(over, w, _weights_of(w, copies, over), target == "sample")
-    samples = (at,) if target == "sample" else (at, over)
-    whole = AllRows(size, kind, codes_of(parts, size), samples, copies)
+    averages = AveragedRows(over, w, _weights_of(w, None if given else copies, over), given)
+    samples = (at,) if given else (at, over)
+    whole = AllRows(size, kind, codes_of(parts, size), samples, copies, surveyed)
     whose = "sample" if target == "sample" else "independent" if places is None else "same"
     return Crossing((result,), (at,), (table,), (averages,), (None,), ((0, 0),), whole, *result.drawn), whose
+
+
+def _drawn_together(rows: Any, left_out: Indices, survey: Survey) -> SurveyDesign:
+    """The design of the rows of a fit and of others of its table."""
+    if not len(left_out):
+        design: SurveyDesign = rows.codes(survey)
+        return design
+    if survey.replicates is not None:
+        raise OptionError(
+            f"{len(left_out)} rows averaged over are none that were fitted, and have no weight of their own "
+            "that replicate weights are compared with: leave these rows out."
+        )
+    table = rows.design.table
+    kept = np.arange(len(table)) if rows.design.kept is None else rows.design.kept
+    return units_of(survey, table.series, np.append(kept, left_out), len(table))
+
+
+def _drawn_apart(rows: Any, new: Any, complete: Indices, survey: Survey) -> SurveyDesign:
+    """The designs of the rows of a fit and of a table beside: two samples.
+
+    Raises
+    ------
+    OptionError
+        If they are not two.
+    """
+    if survey.replicates is not None:
+        raise OptionError(
+            "Replicate weights are of one sample, and these rows are another one: take target='sample', or "
+            "rows='same' where they are rows of the fit with other covariates."
+        )
+    table = Table(new)
+    one, other = rows.codes(survey), units_of(survey, table.series, complete, len(table))
+    if survey.psu is not None:
+        names = [*survey.strata, survey.psu]
+        units = [
+            zip(*(t.series(c, "survey") for c in names), strict=True) for t in (rows.design.table, table)
+        ]
+        if shared := len(set(units[0]) & set(units[1])):
+            raise OptionError(
+                f"{shared} units of {survey.psu!r} are in both tables. If they are the same units, put both "
+                "tables into one and use de.decompose(…, by=); if they are others, give them other labels."
+            )
+    check_units(other, survey)
+    return beside(one, other)
 
 
 def _check_asked(result: Any, target: str, same: str | None) -> None:
@@ -409,7 +462,7 @@ def _kind_of(result: Any) -> CovarianceKind:
             f"cov={kind!r} believes the law of the fit, which an average over other rows should not: "
             "use res.with_cov('HC1').counterfactual(new)."
         )
-    return check_robust(kind)
+    return check_robust(kind, result.model.weight_type)
 
 
 def _complete(result: Any, new: Any, weights: str | None) -> tuple[Indices, Array | None]:

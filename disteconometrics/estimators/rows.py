@@ -26,7 +26,7 @@ from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, OutcomeError, warn_user
 from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.parts import PartRunner
-from disteconometrics.inference.survey import Replicates, Survey, Units, replicates_of, units_of
+from disteconometrics.inference.survey import Survey, SurveyDesign, design_of
 
 __all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
 
@@ -322,7 +322,7 @@ class FitRows(CountedRows):
         inside = np.bincount(codes, minlength=groups) > 0
         return (np.cumsum(inside) - 1)[codes], int(inside.sum())
 
-    def _units(self, survey: Survey) -> Units | Replicates:
+    def _units(self, survey: Survey) -> SurveyDesign:
         """The units of a design; those of rows that the fit leaves out count, with influence zero."""
         if isinstance(self.design, StreamDesign):
             raise NeedsRows(
@@ -331,10 +331,8 @@ class FitRows(CountedRows):
             )
         used = np.arange(self.size) if self.design.kept is None else self.design.kept
         counted = used if self.counted is None else used[self.counted]
-        if survey.replicates is not None:
-            w = self.weights if self.weights is None or self.counted is None else self.weights[self.counted]
-            return replicates_of(survey, self.design.every_row, counted, w)
-        return units_of(survey, self.design.every_row, counted, len(self.design.table))
+        w = self.weights if self.weights is None or self.counted is None else self.weights[self.counted]
+        return design_of(survey, self.design.table.series, counted, w, len(self.design.table))
 
     def order(self, time: str) -> Indices:
         """Positions (n,) of the rows that count in the order of a time column.

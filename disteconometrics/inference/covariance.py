@@ -53,7 +53,14 @@ from disteconometrics.errors import (
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.estimates import UNEVEN, ClusterCount
 from disteconometrics.inference.protocols import MEstimate, SummedScores
-from disteconometrics.inference.survey import SURVEYED, Replicates, Survey, Units, design_meat
+from disteconometrics.inference.survey import (
+    SURVEYED,
+    Replicates,
+    Survey,
+    SurveyDesign,
+    design_label,
+    design_meat,
+)
 from disteconometrics.likelihoods.score_sums import SumsAsked, leverages
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 from disteconometrics.tables import printable
@@ -314,7 +321,8 @@ def _check_survey(known: bool, weight_type: str | None) -> None:
     if not known:
         raise OptionError(
             "cov=de.Survey(…) is for Logit, Probit, CLogLog, NormalRegression, DistributionRegression, "
-            "Inequality and RIFRegression; de.Cluster('psu') allows dependence in units here, without strata."
+            "Inequality, RIFRegression and decompose; de.Cluster('psu') allows dependence in units here, "
+            "without strata."
         )
     if weight_type == "frequency":
         raise OptionError(
@@ -523,11 +531,10 @@ def _replicated(estimate: MEstimate, kind: Survey, replicates: Replicates) -> Co
         f"Survey: {R} replicate weights ({kind.kind}), about the estimate, linearised; "
         f"{replicates.degrees:g} degrees of freedom."
     )
-    label = f"{SURVEYED}{R} replicates, {kind.kind}"
-    return _sandwich(estimate, moved.T @ moved, label, note, replicates.degrees)
+    return _sandwich(estimate, moved.T @ moved, design_label(kind, replicates), note, replicates.degrees)
 
 
-def _survey(estimate: MEstimate, kind: Survey, units: Units | Replicates) -> Covariance:
+def _survey(estimate: MEstimate, kind: Survey, units: SurveyDesign) -> Covariance:
     if isinstance(units, Replicates):
         return _replicated(estimate, kind, units)
     U, H = len(units.stratum), len(units.left)
@@ -539,7 +546,7 @@ def _survey(estimate: MEstimate, kind: Survey, units: Units | Replicates) -> Cov
         f"Survey: linearised, {U} units in {H} {words}, n/(n - 1) in each"
         f"{'' if plain else ', finite populations'}; {degrees:g} degrees of freedom."
     )
-    return _sandwich(estimate, inner, f"{SURVEYED}{H} {words}, {U} units", note, degrees)
+    return _sandwich(estimate, inner, design_label(kind, units), note, degrees)
 
 
 def _by_cluster(

@@ -34,6 +34,7 @@ from disteconometrics.inference.held import Held, warn_not_held
 from disteconometrics.inference.influence import influence_covariance, scaled_averaging
 from disteconometrics.inference.law_effects import Answer, Averaged, Estimation, half
 from disteconometrics.inference.law_functionals import is_analytic, parse_functional
+from disteconometrics.inference.survey import Survey, SurveyDesign
 
 __all__ = ["AllRows", "AveragedRows", "Cell", "CrossedLaws", "Drawn", "InfluenceLaws", "grid_influence"]
 
@@ -79,8 +80,8 @@ class CrossedLaws(Protocol):
 class AllRows:
     """All rows that fits and averages rest on, side by side: how many, what they depend on, copies of each.
 
-    ``codes`` gives clusters of all of them, ``samples`` the places of each sample that is fitted or averaged
-    over; ``copies`` (n,) are frequency weights, or None.
+    ``codes`` gives clusters of all of them, ``surveyed`` a survey's design, ``samples`` the places of each
+    sample that is fitted or averaged over; ``copies`` (n,) are frequency weights, or None.
     """
 
     size: int
@@ -88,6 +89,18 @@ class AllRows:
     codes: Callable[[Sequence[str]], Codes]
     samples: tuple[Indices, ...]
     copies: Array | None = None
+    surveyed: Callable[[Survey], SurveyDesign] | None = None
+
+    @cached_property
+    def design(self) -> SurveyDesign | None:
+        """The design of a survey, None of other rows."""
+        if not isinstance(self.kind, Survey) or self.surveyed is None:
+            return None
+        return self.surveyed(self.kind)
+
+    def grouped(self, by: Any) -> Any:
+        """Clusters of columns, or the design of a survey, as covariances ask for them."""
+        return self.design if isinstance(by, Survey) else self.codes(by)
 
     @cached_property
     def clusters(self) -> int | None:
@@ -133,7 +146,9 @@ class AllRows:
 
     @property
     def df(self) -> float:
-        """Degrees of freedom of t: the fewest clusters less one, else the normal law."""
+        """Degrees of freedom of t: the fewest clusters less one, those of a design, else the normal law."""
+        if self.design is not None:
+            return self.design.degrees
         return np.inf if self.clusters is None else float(self.clusters - 1)
 
 
@@ -289,7 +304,7 @@ class InfluenceLaws:
                 )
                 np.add.at(psi, np.ix_(over.at, mine), factor * self.rows.of_one(own, over))
         values = np.array([a.value for a in answers])
-        args: Any = {"codes": self.rows.codes, "order": None, "copies": self.rows.copies}
+        args: Any = {"codes": self.rows.grouped, "order": None, "copies": self.rows.copies}
         V = influence_covariance(values, None, psi, self.rows.kind, modelled=modelled, **args)
         return np.asarray((V + V.T) / 2)
 

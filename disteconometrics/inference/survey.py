@@ -43,8 +43,13 @@ __all__ = [
     "SURVEYED",
     "Replicates",
     "Survey",
+    "SurveyDesign",
     "Units",
+    "beside",
+    "check_units",
+    "design_label",
     "design_meat",
+    "design_of",
     "design_weights",
     "effective_degrees",
     "replicates_of",
@@ -227,6 +232,60 @@ class Units(NamedTuple):
     present: Mask
     strata: tuple[str, ...]
 
+    @property
+    def degrees(self) -> float:
+        """Units less strata, of those with rows in the fit."""
+        return float(self.present.sum() - len(np.unique(self.stratum[self.present])))
+
+
+SurveyDesign = Units | Replicates
+
+
+def design_of(
+    survey: Survey,
+    column: Callable[[str, str], pd.Series],
+    used: Indices,
+    weights: Array | None,
+    rows: int,
+) -> SurveyDesign:
+    """Read a survey's units, or its replicate weights; see `units_of` and `replicates_of`."""
+    if survey.replicates is not None:
+        return replicates_of(survey, column, used, weights)
+    return units_of(survey, column, used, rows)
+
+
+def design_label(survey: Survey, design: SurveyDesign) -> str:
+    """How tables name the covariance from a design.
+
+    Examples
+    --------
+    >>> units = Units(np.arange(4), np.array([0, 0, 1, 1]), np.ones(2), np.ones(4, bool), ("a", "b"))
+    >>> design_label(Survey(strata="s"), units)
+    'survey, 2 strata, 4 units'
+    """
+    if isinstance(design, Replicates):
+        return f"{SURVEYED}{len(design.scales)} replicates, {survey.kind}"
+    H = len(design.left)
+    return f"{SURVEYED}{H} {'stratum' if H == 1 else 'strata'}, {len(design.stratum)} units"
+
+
+def beside(one: Units, other: Units) -> Units:
+    """The units of two samples that were drawn apart: no stratum is that of the other.
+
+    Examples
+    --------
+    >>> units = Units(np.arange(2), np.zeros(2, int), np.ones(1), np.ones(2, bool), ("a",))
+    >>> beside(units, units).codes, beside(units, units).degrees
+    (array([0, 1, 2, 3]), 2.0)
+    """
+    return Units(
+        np.append(one.codes, other.codes + len(one.stratum)),
+        np.append(one.stratum, other.stratum + len(one.left)),
+        np.append(one.left, other.left),
+        np.append(one.present, other.present),
+        (*one.strata, *other.strata),
+    )
+
 
 def units_of(survey: Survey, column: Callable[[str, str], pd.Series], used: Indices, rows: int) -> Units:
     """Read a design from all rows of a table.
@@ -325,9 +384,25 @@ def design_meat(sums: Array, units: Units, survey: Survey) -> tuple[Array, float
     >>> design_meat(np.array([[1.0], [-1.0], [2.0], [-2.0]]), units, Survey(strata="s"))
     (array([[20.]]), 2.0)
     """
+    check_units(units, survey)
+    centred = _centred(sums, units, np.bincount(units.stratum, minlength=len(units.left)), survey)
+    return centred.T @ centred, units.degrees
+
+
+def check_units(units: Units, survey: Survey) -> None:
+    """Refuse units that show no spread, and tell of strata with a single one.
+
+    Raises
+    ------
+    DataError
+        If no stratum has two units, or one has a single unit and that is to be an error.
+
+    Warns
+    -----
+    LonelyUnitWarning
+    """
     n = np.bincount(units.stratum, minlength=len(units.left))
-    degrees = _degrees(units)
-    if not (n > 1).any() or degrees <= 0:
+    if not (n > 1).any() or units.degrees <= 0:
         raise DataError(
             f"Survey: {len(units.stratum)} units in {len(n)} strata leave nothing to see a spread by; strata "
             "need two units. Merge strata, or name the units by psu=."
@@ -335,13 +410,6 @@ def design_meat(sums: Array, units: Units, survey: Survey) -> tuple[Array, float
     lonely = np.flatnonzero((n == 1) & (units.left > 0))
     if len(lonely):
         _tell_lonely([units.strata[h] for h in lonely], survey.lonely)
-    centred = _centred(sums, units, n, survey)
-    return centred.T @ centred, degrees
-
-
-def _degrees(units: Units) -> float:
-    """Units less strata, of those with rows in the fit."""
-    return float(units.present.sum() - len(np.unique(units.stratum[units.present])))
 
 
 def _centred(sums: Array, units: Units, n: Indices, survey: Survey) -> Array:
@@ -385,7 +453,7 @@ def effective_degrees(rows: Array, units: Units, survey: Survey) -> Array:
     parts = np.stack([np.bincount(units.stratum, z, len(n)) for z in squares.T], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = parts.sum(axis=0) ** 2 / (parts**2 / np.maximum(n - 1, 1)[:, None]).sum(axis=0)
-    return np.asarray(np.fmin(found, _degrees(units)))
+    return np.asarray(np.fmin(found, units.degrees))
 
 
 def _roots(units: Units, n: Indices, survey: Survey) -> Array:

@@ -17,7 +17,14 @@ G = np.arange(N) % 2
 X = RNG.normal(0.3 * G, 1.0)
 Y = np.exp(1 + 0.3 * X + 0.2 * G + 0.3 * RNG.normal(size=N))
 DATA = pd.DataFrame(
-    {"g": G, "x": X, "y": Y, "high": (3 + RNG.logistic(size=N) < Y).astype(int), "c": np.arange(N) // 2}
+    {
+        "g": G,
+        "x": X,
+        "y": Y,
+        "high": (3 + RNG.logistic(size=N) < Y).astype(int),
+        "c": np.arange(N) // 2,
+        "row": np.arange(N),
+    }
 )
 DATA["piled"] = np.where((RNG.random(N) < 0.3) & (np.abs(X) < 1.5), 0.0, Y)
 NUMBERS = ["mean", "std", "q[0.5]"]
@@ -76,5 +83,9 @@ def test_the_law_over_the_same_rows_is_the_own_one(name: str) -> None:
     found = fit.counterfactual(DATA[["x"]], target="sample").functionals(functionals)
     assert (found.std_error > 0).all()
     assert found.values[0] == pytest.approx(fit.distribution().average().mean(), rel=1e-6)
+    rows = (
+        fit.with_cov(de.Cluster("row")).counterfactual(DATA[["x"]], target="sample").functionals(functionals)
+    )
+    np.testing.assert_allclose(rows.std_error, found.std_error, rtol=0.02)  # √((n − 1)/(n − k)) apart
     shared = fit.with_cov(de.Cluster("c")).counterfactual(DATA).functionals("mean")
     assert shared.std_error[0] > found.std_error[0]

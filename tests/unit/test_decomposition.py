@@ -330,10 +330,12 @@ def test_a_loaded_one_keeps_curves_and_gets_its_rows_back() -> None:
     res.save(file)
     back: Any = de.load(io.BytesIO(file.getvalue()))
     pd.testing.assert_frame_equal(back.quantiles(), res.quantiles())
-    for call in (back.swap, lambda: back.quantiles(level=0.9)):
+    for call in (back.swap, lambda: back.quantiles(level=0.9), lambda: back.quantiles(0.37)):
         with pytest.raises(NeedsData):
             call()
     pd.testing.assert_frame_equal(back.attach(DATA).quantiles(level=0.9), res.quantiles(level=0.9))
+    again = decompose(STEPS, DATA, by="g", functionals=["mean"], draws=100, seed=4, levels=[0.3, 0.37])
+    pd.testing.assert_frame_equal(res.quantiles([0.3, 0.37]), again.quantiles())
 
 
 def test_a_study_takes_a_decomposition() -> None:

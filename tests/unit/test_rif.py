@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 import disteconometrics as de
 from disteconometrics.errors import (
@@ -18,6 +19,7 @@ from disteconometrics.errors import (
     OutcomeError,
     SmallSampleWarning,
 )
+from disteconometrics.estimators import rif_decomposition
 from disteconometrics.inference.recentred import recentred
 
 RNG = np.random.default_rng(5)
@@ -226,16 +228,28 @@ def test_a_reweighted_decomposition_is_that_of_dinardo_fortin_and_lemieux() -> N
         assert detail[[n for n in detail.index if n.startswith(f"{part}:")]].sum() == pytest.approx(
             detail[part]
         )
-    assert "Reweighted: " in str(decompose("mean", reweighted=True).summary())
-    with pytest.warns(SmallSampleWarning, match="rows tell as much as [0-9] of equal weight"):
-        decompose("mean", table=GROUPED.assign(x=GROUPED["x"] + 2.5 * a), reweighted=True)
+    picture = decompose("mean", reweighted=True)
+    assert "Reweighted: " in str(picture.summary())
+    axes = picture.plot()
+    pd.testing.assert_series_equal(axes.data["estimate"], picture.params, check_names=False)
+    plt.close(axes.figure)
+    with pytest.warns(SmallSampleWarning, match=r"rows tell as much as [0-9] of equal weight.*withheld"):
+        few = decompose("mean", table=GROUPED.assign(x=GROUPED["x"] + 2.5 * a), reweighted=True)
+    assert few.params[["composition", "structure"]].notna().all()
+    assert few.bse.index[few.bse.notna()].tolist() == ["total"]
+    with pytest.warns(SmallSampleWarning, match=r"as much as [3-9][0-9] of.*cover .80 to .93"):
+        some = decompose("mean", table=GROUPED.assign(x=GROUPED["x"] + 1.1 * a), reweighted=True)
+    assert some.bse[["total", "composition", "structure"]].notna().all()
+    plain, levered = (decompose("mean", cov=cov, reweighted=True).bse.iloc[2:5] for cov in ("HC0", "HC1"))
+    assert (levered > plain).all()
     with pytest.raises(DataError, match="tells the groups apart"):
         decompose("mean", table=GROUPED.assign(x=GROUPED["x"] + 9.0 * a), reweighted=True)
 
 
-@pytest.mark.filterwarnings("ignore:g = a, reweighted")  # 16 rows
+@pytest.mark.filterwarnings("ignore:g = a, reweighted")  # 16 rows, of which errors are withheld elsewhere
 @pytest.mark.parametrize("reweighted", [False, True])
-def test_errors_of_parts_are_those_of_moved_weights(reweighted: bool) -> None:
+def test_errors_of_parts_are_those_of_moved_weights(reweighted: bool, monkeypatch: Any) -> None:
+    monkeypatch.setattr(rif_decomposition, "FEW", 0)
     w: dict[str, Any] = {"weights": "w", "weight_type": "sampling", "cov": "HC0", "reweighted": reweighted}
     few = GROUPED.iloc[: 16 if reweighted else 30]
     found = decompose("gini", "y ~ x", few, **w)

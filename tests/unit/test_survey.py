@@ -33,6 +33,7 @@ TABLE = pd.DataFrame(
 )
 WEIGHTED: dict[str, Any] = {"weights": "w", "weight_type": "sampling"}
 DESIGN = de.Survey(strata="h", psu="u")
+UNITS = pd.factorize(TABLE["h"] + TABLE["u"].astype(str))[0]  # 15 in 3 strata of 5
 
 
 def by_hand(z: Any, table: pd.DataFrame, population: Any = None, lonely: float = 1.0) -> float:
@@ -185,8 +186,71 @@ def test_draws_of_distribution_regression_take_the_design(fpc: Any) -> None:
     assert (t.band_low < t.conf_low).all()
     assert "the design's weights" in " ".join(str(res.summary()).split())
     assert "3 strata" in str(res.summary())
-    with pytest.raises(OptionError, match="averages over other rows"):
-        res.counterfactual(TABLE)
+    own = res.counterfactual(TABLE, weights="w").functionals(["mean", "gini"])
+    np.testing.assert_allclose(own.std_error, found.std_error, rtol=1e-9)
+    assert own.df == 12
+
+
+HALF = TABLE.assign(g=np.where(np.arange(N) % 8 < 4, "a", "b")).assign(g=lambda d: d["g"].where(d["x"] > -2))
+GROUPS = [(HALF["g"] == g).to_numpy() for g in "ab"]
+
+
+def jackknifed(table: pd.DataFrame) -> tuple[pd.DataFrame, de.Survey]:
+    """Replicate weights that leave out one unit of five after another."""
+    beside = (UNITS // 5)[:, None] == np.arange(15) // 5
+    left = np.where(UNITS[:, None] == np.arange(15), 0.0, np.where(beside, 1.25, 1.0))
+    names = [f"r{i}" for i in range(15)]
+    weights = pd.DataFrame(table["w"].to_numpy()[:, None] * left, columns=names)
+    return table.join(weights), de.Survey(replicates=names, kind="JKn", scale=[0.8] * 15)
+
+
+@pytest.mark.parametrize("fpc", [False, True, None])
+@pytest.mark.parametrize("model", ["normal", "steps"])
+def test_a_decomposition_of_means_has_the_error_of_their_difference(model: str, fpc: bool | None) -> None:
+    """Rows without a group are rows of influence zero of the whole design; units lie in both groups."""
+    populations = {"a": 10, "b": 25, "c": 500} if fpc else None
+    expected = by_hand(of_mean(HALF, GROUPS[1]) - of_mean(HALF, GROUPS[0]), HALF, populations)
+    design, table = de.Survey(strata="h", psu="u", fpc="N" if fpc else None), HALF
+    if fpc is None:
+        table, design = jackknifed(HALF)
+    estimator: Any = de.NormalRegression("y ~ x", **WEIGHTED)
+    if model == "steps":
+        estimator = de.DistributionRegression("y ~ x", thresholds=6, **WEIGHTED)
+    options: dict[str, Any] = {"functionals": ["mean"], "levels": [0.5], "draws": 1_000, "seed": 1}
+    if model == "steps" and fpc is None:
+        with pytest.raises(WithheldError, match="strata and units"):
+            de.decompose(estimator, table, by="g", cov=design, **options)
+        return
+    res = de.decompose(estimator, table, by="g", cov=design, **options)
+    exact = 1e-9 if model == "normal" else 0.09  # a spread of 1,000 draws is right to 1 ± .022
+    assert res.bse["mean: total"] == pytest.approx(expected, rel=exact)
+    assert res.estimates.df == 12
+    assert ("15 replicates" if fpc is None else "3 strata, 15 units") in str(res.summary())
+    file = io.BytesIO()
+    res.save(file)
+    pd.testing.assert_frame_equal(de.load(io.BytesIO(file.getvalue())).tidy(), res.tidy())
+
+
+def test_rows_of_a_counterfactual_have_their_design() -> None:
+    """Moved rows of the fit share its units; rows drawn apart have their own; a sample adds nothing."""
+    fit = de.NormalRegression("y ~ x", **WEIGHTED).fit(HALF.assign(y=HALF["y"].where(GROUPS[0])), cov=DESIGN)
+    same = fit.counterfactual(HALF, weights="w", rows="same").functionals("mean")
+    X, w = np.column_stack([np.ones(N), HALF["x"]]), HALF["w"].to_numpy()
+    b, mean = fit.params.to_numpy()[:2], (w / w.sum()) @ X
+    inside = w * GROUPS[0]
+    residual = np.where(GROUPS[0], HALF["y"] - X @ b, 0.0)
+    of_fit = inside * residual * (X @ np.linalg.solve((X * inside[:, None]).T @ X, mean))
+    of_average = w / w.sum() * (X @ b - mean @ b)
+    assert same.std_error[0] == pytest.approx(by_hand(of_fit + of_average, HALF), rel=1e-9)
+    given = fit.counterfactual(HALF, weights="w", target="sample").functionals("mean")
+    assert given.std_error[0] == pytest.approx(by_hand(of_fit, HALF), rel=1e-9)
+    apart = fit.counterfactual(HALF.assign(u=HALF["u"] + 50), weights="w", rows="independent")
+    both = np.hypot(by_hand(of_fit, HALF), by_hand(of_average, HALF))
+    found = apart.functionals("mean")
+    assert found.std_error[0] == pytest.approx(both, rel=1e-9)
+    assert found.df == 24
+    with pytest.raises(OptionError, match="in both tables"):
+        fit.counterfactual(HALF, rows="independent").functionals("mean")
 
 
 def replicated(weights: Any, **options: Any) -> tuple[pd.DataFrame, de.Survey]:
@@ -213,16 +277,10 @@ def test_the_jackknife_of_a_mean_is_its_linearised_error() -> None:
     assert plain.bse["Intercept"] == pytest.approx(same, rel=1e-12)
 
 
-UNITS = pd.factorize(TABLE["h"] + TABLE["u"].astype(str))[0]  # 15 in 3 strata of 5
-
-
 def test_replicates_of_strata_are_the_linearised_design() -> None:
     """Units left out in strata, and half-samples of two of them in balance, are exact of what is linear."""
-    w, out = TABLE["w"].to_numpy()[:, None], UNITS[:, None] == np.arange(15)
-    beside = (UNITS // 5)[:, None] == np.arange(15) // 5
-    table, design = replicated(
-        w * np.where(out, 0.0, np.where(beside, 1.25, 1.0)), kind="JKn", scale=[0.8] * 15
-    )
+    w = TABLE["w"].to_numpy()[:, None]
+    table, design = jackknifed(TABLE)
     assert error(table, design) == pytest.approx(error(TABLE, DESIGN), rel=1e-12)
     assert error(table, design) == pytest.approx(spread_of_fits(table, design), rel=0.02)
     weighted = de.Inequality("y ~ 1", functionals=["gini"], **WEIGHTED)

@@ -25,7 +25,7 @@ from disteconometrics.estimators.decomposition.groups import (
 from disteconometrics.estimators.decomposition.results import DecompositionResults
 from disteconometrics.estimators.specification import set_checked
 from disteconometrics.inference.covariance import CovarianceKind
-from disteconometrics.inference.crossed_laws import CrossedLaws
+from disteconometrics.inference.crossed_laws import AllRows, CrossedLaws
 from disteconometrics.inference.decomposition import (
     PARTS,
     check_levels,
@@ -36,6 +36,7 @@ from disteconometrics.inference.decomposition import (
 )
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.resample import reported_seed, seed_sequence
+from disteconometrics.inference.survey import Survey, design_label
 from disteconometrics.words import TakesWords, tells_words
 
 __all__ = ["Decomposition", "decompose"]
@@ -112,13 +113,15 @@ class Decomposition(TakesWords):
         seed: Seed = None,
     ) -> DecompositionResults:
         """Fit both groups and decompose; see `decompose`."""
-        kind, sequence = check_robust(cov), seed_sequence(seed)
+        kind, sequence = check_robust(cov, self.weight_type), seed_sequence(seed)
         tau, level = check_levels(levels), check_level(level)
         if draws < FEWEST_DRAWS:
             raise OptionError(f"draws={draws!r}: give at least {FEWEST_DRAWS}.")
         groups = read_two_groups(data, self.by)
-        options = {"cov": kind, "draws": draws, "seed": reported_seed(sequence)}
+        own = "HC0" if isinstance(kind, Survey) else kind  # a group has not the units of the whole
+        options = {"cov": own, "draws": draws, "seed": reported_seed(sequence)}
         rows = fit_groups(self, data, groups, kind, options)
+        rows.check_design()
         return self.of_rows(rows, tau, level, draws, reported_seed(sequence))
 
     def of_rows(
@@ -162,8 +165,9 @@ def decompose(
     reference : a value of ``by``, None or "pooled"
         Group whose coefficients weigh the covariates; None is group 0, "pooled" a fit of all rows without
         the group.
-    cov : {"HC0", "HC1", "HC2", "HC3"} or Cluster
-        Clusters may lie in both groups.
+    cov : {"HC0", "HC1", "HC2", "HC3"}, Cluster or Survey
+        Clusters and units may lie in both groups; a survey's design is that of the whole table, whatever rows
+        a group uses, and the groups' own ``fits`` have HC0.
     levels : levels of the quantile functions and of the band.
     level : float, confidence level of their limits and bands.
     draws : int, exponential draws of a distribution regression.
@@ -224,6 +228,7 @@ def _result(
         heaped=not laws.smooth,
         steps=laws.steps,
         clusters=crossing.rows.clusters,
+        **_design_facts(crossing.rows),
     )
     shape = (len(PARTS) + len(design.pairs), len(tau), len(COLUMNS))
     table = curves(laws, design.contrasts, tau, level) if _has_curves(rows) else np.full(shape, np.nan)
@@ -242,6 +247,13 @@ def _result(
         draws=draws,
         seed=seed,
     )
+
+
+def _design_facts(rows: AllRows) -> dict[str, Any]:
+    """The design of a survey, if there is one."""
+    if rows.design is None or not isinstance(rows.kind, Survey):
+        return {}
+    return {"design": design_label(rows.kind, rows.design), "degrees": rows.df}
 
 
 def _has_curves(rows: DecompositionRows) -> bool:

@@ -21,6 +21,7 @@ from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.crossed_laws import AllRows, AveragedRows
 from disteconometrics.inference.decomposition import outside
 from disteconometrics.inference.resample import sequence_of, take_rows
+from disteconometrics.inference.survey import Survey, SurveyDesign, Units, check_units, design_of
 
 __all__ = [
     "CROSSED",
@@ -56,7 +57,8 @@ class DecompositionFacts(FitFacts):
     ``group``, ``labels`` and ``sizes`` of the two groups, ``reference`` as it prints; ``beyond``, shares of
     the rows of group 0 outside the covariates of group 1 and of group 1 outside those of group 0; ``w1`` of
     the two laws that each part compares; ``tests`` of no effect: largest |t| with its p-value, mean t² with
-    its; ``heaped``, whether bands of F are inverted for differences; ``clusters`` and degrees of freedom.
+    its; ``heaped``, whether bands of F are inverted for differences; ``clusters``; of a survey its ``design``
+    and the ``degrees`` of freedom that it leaves.
     """
 
     group: str
@@ -71,6 +73,15 @@ class DecompositionFacts(FitFacts):
     heaped: bool
     steps: bool
     clusters: Count | None
+    design: str | None = None
+    degrees: AnyFloat | None = None
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of t."""
+        if self.degrees is not None:
+            return self.degrees
+        return np.inf if self.clusters is None else float(self.clusters - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +133,7 @@ class DecompositionRows:
     groups: TwoGroups
     tables: tuple[Any, Any]
     kind: CovarianceKind
+    whole: Any
 
     def fingerprint(self) -> str:
         """A digest of outcomes and weights."""
@@ -143,11 +155,23 @@ class DecompositionRows:
         averages = tuple(
             AveragedRows(a, r.weights, r.spec.weight_type) for a, r in zip(at, rows, strict=False)
         )
-        every = AllRows(n + m, self.kind, codes_of(parts, n + m), at, copies)
+        every = AllRows(n + m, self.kind, codes_of(parts, n + m), at, copies, self._surveyed)
         if len(self.fits) > 2:  # all rows in the order of the table
             at = (*at, np.argsort(self._positions_of_all, kind="stable"))
         own = (0, 1)
         return Crossing(self.fits, at, self.tables, averages, own, pairs, every, draws, sequence_of(seed))
+
+    def _surveyed(self, survey: Survey) -> SurveyDesign:
+        """The design of the whole table."""
+        table, w = Table(self.whole), [f.rows.weights for f in self.fits[:2]]
+        weights = None if w[0] is None else np.concatenate(w)
+        return design_of(survey, table.series, self._positions_of_all, weights, len(table))
+
+    def check_design(self) -> None:
+        """Refuse a survey that shows no spread, and tell of strata with a single unit."""
+        design = self._surveyed(self.kind) if isinstance(self.kind, Survey) else None
+        if isinstance(self.kind, Survey) and isinstance(design, Units):
+            check_units(design, self.kind)
 
     @property
     def _positions_of_all(self) -> Indices:
@@ -174,7 +198,7 @@ def fit_groups(
         fits.append(estimator.fit(take_rows(data, np.sort(np.concatenate(groups.at))), **own))
     kept = [f.rows.design.kept for f in fits[:2]]
     first, second = (p if k is None else take_rows(p, k) for p, k in zip(parts, kept, strict=True))
-    return DecompositionRows(tuple(fits), groups, (first, second), kind)
+    return DecompositionRows(tuple(fits), groups, (first, second), kind, data)
 
 
 def _fit_of(estimator: Any, part: Any, by: str, label: str, options: Mapping[str, Any]) -> Any:

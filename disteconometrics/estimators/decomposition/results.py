@@ -22,7 +22,7 @@ from disteconometrics.estimators.decomposition.groups import (
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.fields import Count, Numbers, SavedSeed
 from disteconometrics.inference.covariance import CovarianceKind
-from disteconometrics.inference.decomposition import PARTS, curves, design_of, names_of
+from disteconometrics.inference.decomposition import PARTS, check_levels, curves, design_of, names_of
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.held import ALL, all_held
 from disteconometrics.inference.protocols import Refitting
@@ -76,9 +76,8 @@ class DecompositionResults(FittedResult):
         """Total, composition and structure of every functional."""
         contrasts = design_of(self._reference).contrasts
         f = self.facts
-        df = np.inf if f.clusters is None else float(f.clusters - 1)
         found = (contrasts @ self.values).T.ravel()
-        return Estimates(names_of(f.functionals), found, self.covariance, df, clusters=f.clusters)
+        return Estimates(names_of(f.functionals), found, self.covariance, f.df, clusters=f.clusters)
 
     @property
     def _reference(self) -> int | None:
@@ -124,7 +123,7 @@ class DecompositionResults(FittedResult):
         found: DecompositionResults = model.of_rows(rows, self.levels, self.level, self.draws, self.seed)
         return found
 
-    def quantiles(self, *, level: float | None = None) -> pd.DataFrame:
+    def quantiles(self, levels: Any = None, *, level: float | None = None) -> pd.DataFrame:
         """Total, composition, structure and the laws along the quantiles, with limits and bands.
 
         Quantile functions of laws of steps (distribution regression) have limits of F inverted; their
@@ -133,6 +132,8 @@ class DecompositionResults(FittedResult):
 
         Parameters
         ----------
+        levels : float or sequence of float in (0, 1), or None
+            None are those of the fit, others need the rows.
         level : float or None, confidence level; None is that of the fit, others need the rows.
 
         Returns
@@ -146,12 +147,13 @@ class DecompositionResults(FittedResult):
         """
         if not np.isfinite(self.curves[..., 0]).any():
             raise OptionError("An outcome of two values has no quantiles to decompose.")
-        table, tau = self.curves, self.levels
-        if level is not None and check_level(level) != self.level:
+        table, tau = self.curves, self.levels if levels is None else check_levels(levels)
+        asked = self.level if level is None else check_level(level)
+        if asked != self.level or not np.array_equal(tau, self.levels):
             rows: DecompositionRows = self.data_rows()
             design = design_of(self._reference)
             laws = rows.crossing(design.pairs, self.draws, self.seed).laws()
-            table = curves(laws, design.contrasts, tau, level)
+            table = curves(laws, design.contrasts, tau, asked)
         what = [*PARTS, *self.facts.laws]
         index = pd.MultiIndex.from_product([what, tau], names=["what", "level"])
         return pd.DataFrame(table.reshape(-1, len(COLUMNS)), columns=list(COLUMNS), index=index)
@@ -204,7 +206,7 @@ class DecompositionResults(FittedResult):
     def _covariance_name(self) -> str:
         if self.facts.clusters is not None:
             return f"clusters ({self.facts.clusters})"
-        return str(self.kind)
+        return self.facts.design or str(self.kind)
 
     def _tests_section(self) -> Section:
         cells = [
@@ -231,8 +233,9 @@ class DecompositionResults(FittedResult):
             f"range in {f.labels[1]}, {100 * f.beyond[1]:.1f} % the other way.",
         ]
         if f.steps:
+            weights = "exponential" if f.design is None else "the design's"
             notes.append(
-                f"Errors, bands and tests: {self.draws} draws of exponential weights, seed {self.seed}."
+                f"Errors, bands and tests: {self.draws} draws of {weights} weights, seed {self.seed}."
             )
         held = all_held([getattr(fit, "held", ALL) for fit in self.fits])
         if not held.all:

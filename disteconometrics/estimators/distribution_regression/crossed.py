@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.errors import WithheldError
 from disteconometrics.estimators.crossing import Crossing
 from disteconometrics.estimators.distribution_regression.averages import DrawnLaw, DrawnLaws, spread_of
+from disteconometrics.estimators.distribution_regression.fit import drawing_plan
 from disteconometrics.estimators.distribution_regression.thresholds import (
     Covariates,
     Draws,
     average_levels,
     row_weights,
 )
-from disteconometrics.inference.covariance import Cluster
 from disteconometrics.inference.crossed_laws import AveragedRows
 from disteconometrics.inference.resample import ResamplingPlan
+from disteconometrics.inference.survey import SHIFT
 
 __all__ = ["crossed_laws"]
 
@@ -43,13 +43,7 @@ def crossed_laws(c: Crossing) -> DrawnLaws:
 
 def _plan(c: Crossing) -> ResamplingPlan:
     """How rows are drawn: clusters as blocks wherever they lie."""
-    codes, units = None, c.rows.size
-    if isinstance(c.rows.kind, Cluster):
-        if len(c.rows.kind.columns) > 1:
-            raise WithheldError("Draws take clusters of one column as blocks: use de.Cluster('column').")
-        codes, units = c.rows.codes(c.rows.kind.columns)
-    copies = c.rows.copies if codes is None else None
-    return ResamplingPlan(c.seed, "exponential", units, c.rows.size, codes, copies)
+    return drawing_plan(c.rows.kind, c.rows.grouped, c.rows.size, c.rows.copies, c.seed)
 
 
 def _mass(fit: Any, plan: ResamplingPlan) -> Array | None:
@@ -61,7 +55,7 @@ def _mass(fit: Any, plan: ResamplingPlan) -> Array | None:
 
 def _averaging_mass(a: AveragedRows, plan: ResamplingPlan) -> Array | None:
     """Weights of rows that are averaged over, of one copy where draws are of copies."""
-    if plan.copies is None:
+    if plan.copies is None or a.given:
         return a.weights
     if a.weight_type == "frequency":
         return None
@@ -86,14 +80,15 @@ def _drawn(c: Crossing, j: int, W: Array, over: list[Array]) -> tuple[Draws, lis
 def _law(c: Crossing, j: int, k: int, drawn: Draws, elsewhere: list[int]) -> DrawnLaw:
     """The law of fit j over the rows of table k."""
     fit, over = c.fits[j], c.averages[k]
-    clusters = c.rows.fewest([c.fitted[j]] if over.given else [c.fitted[j], over.at])
+    samples = [c.fitted[j]] if over.given else [c.fitted[j], over.at]
+    spread = spread_of(c.rows.fewest(samples)) if c.rows.design is None else (1 / SHIFT, c.rows.df)
     if c.own[k] == j:
-        return _of(fit, fit.averaged, drawn.levels, drawn, clusters)
+        return _of(fit, fit.averaged, drawn.levels, drawn, spread)
     covariates: Covariates = fit.covariates(c.tables[k])
     levels, _ = average_levels(fit.kernel, covariates, fit.limiting, c.averages[k].weights)
-    return _of(fit, levels, drawn.elsewhere[elsewhere.index(k)], drawn, clusters)
+    return _of(fit, levels, drawn.elsewhere[elsewhere.index(k)], drawn, spread)
 
 
-def _of(fit: Any, levels: Array, moved: Array, drawn: Draws, clusters: int | None) -> DrawnLaw:
-    law: DrawnLaw = fit.drawn_law(fit.law(levels), moved, drawn.masses, *spread_of(clusters))
+def _of(fit: Any, levels: Array, moved: Array, drawn: Draws, spread: tuple[float, float]) -> DrawnLaw:
+    law: DrawnLaw = fit.drawn_law(fit.law(levels), moved, drawn.masses, *spread)
     return law

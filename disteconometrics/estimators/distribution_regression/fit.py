@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -44,6 +44,7 @@ __all__ = [
     "KERNELS",
     "DistributionFacts",
     "DistributionRows",
+    "drawing_plan",
     "kind_of",
     "separated_words",
     "shown_thresholds",
@@ -111,31 +112,10 @@ class DistributionRows(FitRows):
         WithheldError
             If clusters are of two columns, or draws failed.
         """
-        plan = self._plan(kind, sequence_of(seed))
+        copies = self.weights if self.frequency else None
+        plan = drawing_plan(kind, self.codes, self.size, copies, sequence_of(seed))
         drawn = self.drawn(row_weights(plan, self.scaled_weights, count))
         return drawn.kept(drawn.good)
-
-    def _plan(self, kind: CovarianceKind, seed: np.random.SeedSequence) -> ResamplingPlan:
-        """How weights of rows are drawn: exponential, of whole clusters, or as a survey's design has them."""
-        if isinstance(kind, Survey):
-            if kind.replicates is not None:
-                raise WithheldError(
-                    "Bands, tests and the averaged law take draws, which are of strata and units: name these "
-                    "by with_cov(de.Survey(strata=, psu=)). Coefficients have the replicates' errors."
-                )
-            units = self.codes(kind)
-            weigh = partial(design_weights, units=units, survey=kind)
-            return ResamplingPlan(seed, "design", len(units.stratum), self.size, units.codes, weigh=weigh)
-        codes, size = None, self.size
-        if isinstance(kind, Cluster):
-            if len(kind.columns) > 1:
-                raise WithheldError(
-                    "Draws take clusters of one column as blocks; bands and tests under two-way clusters are "
-                    "not known here: use with_cov(de.Cluster('column'))."
-                )
-            codes, size = self.codes(kind.columns)
-        copies = self.weights if self.frequency and codes is None else None
-        return ResamplingPlan(seed, "exponential", size, self.size, codes, copies)
 
     def drawn(self, W: Array, others: Sequence[tuple[Covariates, Array]] = ()) -> Draws:
         """All fits under weights W (B, n), averaged over these rows and others."""
@@ -145,6 +125,48 @@ class DistributionRows(FitRows):
     def covariates(self) -> Covariates:
         """Design and offset of the rows."""
         return Covariates(self.X, self.offset)
+
+
+def drawing_plan(
+    kind: CovarianceKind,
+    codes: Callable[[Any], Any],
+    size: int,
+    copies: Array | None,
+    seed: np.random.SeedSequence,
+) -> ResamplingPlan:
+    """How weights of rows are drawn: exponential, of whole clusters, or as a survey's design has them.
+
+    Parameters
+    ----------
+    kind : the covariance that draws go by.
+    codes : columns → (codes (n,) of clusters, their number); of a `Survey` its design.
+    size : int, n rows.
+    copies : (n,) float64 array of frequency weights, or None.
+    seed : SeedSequence.
+
+    Raises
+    ------
+    WithheldError
+        If clusters are of two columns, or a survey is of replicate weights.
+    """
+    if isinstance(kind, Survey):
+        if kind.replicates is not None:
+            raise WithheldError(
+                "Bands, tests and averaged laws take draws, which are of strata and units: name these "
+                "by cov=de.Survey(strata=, psu=). Coefficients have the replicates' errors."
+            )
+        units = codes(kind)
+        weigh = partial(design_weights, units=units, survey=kind)
+        return ResamplingPlan(seed, "design", len(units.stratum), size, units.codes, weigh=weigh)
+    if not isinstance(kind, Cluster):
+        return ResamplingPlan(seed, "exponential", size, size, None, copies)
+    if len(kind.columns) > 1:
+        raise WithheldError(
+            "Draws take clusters of one column as blocks; bands and tests under two-way clusters are "
+            "not known here: use cov=de.Cluster('column')."
+        )
+    own, count = codes(kind.columns)
+    return ResamplingPlan(seed, "exponential", count, size, own)
 
 
 def kind_of(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
