@@ -41,6 +41,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "transport.minimum_wasserstein.MinimumWasserstein",
         "transport.minimum_wasserstein.MinimumWassersteinResults",
     ),
+    "MonteCarlo": (".simulate.results.MonteCarloResults",) * 2,
     "MultinomialLogit": ("multinomial.MultinomialLogit", "multinomial.MultinomialResults"),
     "NormalRegression": ("normal.NormalRegression", "normal.NormalResults"),
     "RecordedNormal": ("normal.NormalRegression", "recorded_normal.RecordedNormalResults"),
@@ -63,7 +64,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 @tells_words
 def load(path: str | os.PathLike[str] | IO[bytes]) -> Any:
-    """Read a result, marginal effects or a bootstrap that ``save`` wrote; it holds no rows.
+    """Read a result, marginal effects, a bootstrap or a study that ``save`` wrote; it holds no rows.
 
     Parameters
     ----------
@@ -71,7 +72,8 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> Any:
 
     Returns
     -------
-    The results class of the estimator that was saved, `MarginsResults` or `BootstrapResults`.
+    The results class of the estimator that was saved, `MarginsResults`, `BootstrapResults` or
+    `MonteCarloResults`.
 
     Raises
     ------

@@ -251,7 +251,7 @@ def _estimate(model: OrderedEstimator, data: Any, maxiter: int) -> tuple[Categor
         condition=white.condition,
     )
     warn_fit(facts)
-    read.warn_small_levels()
+    read.warn_small_levels(logit=model.kernel is ORDERED_LOGIT)
     return CategoryRows(read.design, equation=_equation(names, white.basis, Z, y, found, read)), facts
 
 

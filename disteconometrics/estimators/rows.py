@@ -28,9 +28,9 @@ from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.parts import PartRunner
 from disteconometrics.inference.survey import Survey, SurveyDesign, design_of
 
-__all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
+__all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "incidental_bias", "row_facts"]
 
-# Simulated slopes of one beside G levels of T rows, 400 samples each (logit; probit and cloglog are worse):
+# Simulated slopes of one beside G levels of T rows, 400 samples each (logit):
 #   T         2     3     5     8    12    20    30
 #   bias   1.07   .65   .31   .17   .11   .06   .04     G = 200, mean of estimates over the truth, less one
 #   cover   .11   .18   .29   .47   .63   .74   .82     … of its 95 % intervals
@@ -39,11 +39,31 @@ __all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
 # Under Firth's penalty slopes of two are biased by −.29, −.13 and −.03 beside levels of 2, 3 and 5 rows.
 SMALL_LEVEL = 20  # rows
 SMALL_PENALISED = 3  # … under Firth's penalty
-BIASED = 1 / 20  # small levels over rows, about the share of the bias
+# That bias times T − 1; of effects that are absorbed .62, .40, .17, .11 and .06 at T = 3, 4, 8, 12, 20, with
+# a probit .73, .53, .21, .13 and .07, with a cloglog .70, .21 and .13 at T = 4, 8, 12; 1.00 at T = 2.  Groups
+# of 2 to 14 or of 2 and 20 rows have it by their mean.
+INCIDENTAL, INCIDENTAL_OTHER = 1.2, 1.5
+BIASED = 1 / 20  # small levels over rows, from which they are told
 REMEDY = (
     "condition the levels out (de.ConditionalLogit with successes='exact'), merge levels, or correct the "
     "bias (a logit with penalty='firth', from four rows a level on)"
 )
+
+
+def incidental_bias(rows: float, *, logit: bool = True) -> float:
+    """The share by which slopes beside estimated effects are too large, of levels with so many rows each.
+
+    References
+    ----------
+    Neyman, Scott (1948), Consistent estimates based on partially consistent observations, Econometrica 16,
+    doi:10.2307/1914288.
+
+    Examples
+    --------
+    >>> incidental_bias(2.0), round(incidental_bias(8.0), 3)  # twice as large from two rows each
+    (1.0, 0.171)
+    """
+    return min((INCIDENTAL if logit else INCIDENTAL_OTHER) / max(rows - 1, 1), 1.0)
 
 
 def fingerprint(*arrays: Array | None) -> str:
@@ -252,21 +272,15 @@ class FitRows(CountedRows):
             b if b.weights is None else b._replace(weights=self.scaled_weights) for b in self.design.blocks()
         )
 
-    def warn_small_levels(self, *, penalised: bool = False) -> None:
+    def warn_small_levels(self, *, penalised: bool = False, logit: bool = True) -> None:
         """Say where a factor has so few rows a level that other slopes of a non-linear model are biased.
 
-        Levels of 2 to 20 rows are small (2 or 3 under Firth's penalty); their number over the rows is about
-        the share by which slopes are too large.  A level of one row is fitted perfectly and counts for
-        nothing.
+        Levels of 2 to 20 rows are small (2 or 3 under Firth's penalty); all rows over their number is what
+        `incidental_bias` takes.  A level of one row is fitted perfectly and counts for nothing.
 
         Warns
         -----
         IncidentalParametersWarning
-
-        References
-        ----------
-        Neyman, Scott (1948), Consistent estimates based on partially consistent observations, Econometrica
-        16, doi:10.2307/1914288.
         """
         most = SMALL_PENALISED if penalised else SMALL_LEVEL
         for name, counts in self.design.cells:
@@ -274,7 +288,8 @@ class FitRows(CountedRows):
             levels, n = int(small.sum()), float(counts[counts > 1].sum())
             if levels <= FEW_LEVELS or levels < BIASED * n:
                 continue
-            size = "towards zero" if penalised else f"away from zero, by about {levels / (n - levels):.0%}"
+            share = incidental_bias(n / levels, logit=logit)
+            size = "towards zero" if penalised else f"away from zero, by about {share:.0%}"
             text = (
                 f"{name} has {len(counts)} levels on {n:g} rows, {levels} of them with {most} rows or fewer "
                 f"({counts[small].mean():.1f} on average): the other slopes of a model that is not linear "

@@ -174,7 +174,10 @@ class BootstrapResults(Estimated, Pictured):
             kind="score", which has no other.
         jackknife : {"units", "groups"}
             What refits for BCa limits leave out: each of the rows (or clusters) that are drawn, a fit for
-            each, or each of 200 random groups of them, whose acceleration has an error of .002.
+            each, up to 5,000, or each of 200 random groups of them, whose acceleration has an error of .002.
+            Functions of coefficients need no refits: ``statistic="exp(x)"`` costs nothing more, where
+            ``statistic=lambda r: r.margins()`` of 600 rows takes longer than 199 draws by units (2.1 s
+            beside 1.3) and .8 s by groups.
 
         Returns
         -------

@@ -49,7 +49,7 @@ class CrossValidation(TakesWords):
 
     ``log_scores`` and ``crps`` (n rows, estimators) are in the outcome's own units, NaN where a row has a
     missing value; ``transforms`` holds the held-out F(y); ``folds`` (n,) says where a row was held out;
-    ``outcome`` is what was forecast.
+    ``outcome`` is what was forecast, as the first formula has it.
 
     Examples
     --------
@@ -166,8 +166,8 @@ def _named(estimators: Any) -> dict[str, Any]:
     return {str(name): as_estimator(estimator) for name, estimator in given.items()}
 
 
-def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, Array]:
-    """The outcome's name; log scores, CRPS and transforms (3, m) of the held-out rows.
+def _held_out(estimator: Any, train: Any, test: Any) -> tuple[tuple[str, str], Array]:
+    """The outcome's name, and as it was written; log scores, CRPS and transforms (3, m) of held-out rows.
 
     What is known of recorded outcomes has a probability and no CRPS, and its transform is drawn.
     """
@@ -184,14 +184,14 @@ def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, Array]:
         name = f"{told.name} ({', '.join(map(str, told.recorders))})"
         known = not np.any(records.lower < records.upper)  # as beside a mass
         ranked = scores.crps(law, records.lower) if known else np.full(score.shape, np.nan)
-        return name, np.stack([score, ranked, pit])
+        return (name, result.spec.formula.partition("~")[0].strip()), np.stack([score, ranked, pit])
     y = result.spec.outcome_values(test)
     if isinstance(law, JointLaw):
         score = law.logpdf(y)
         values = [score, np.full(score.shape, np.nan), np.full(score.shape, np.nan)]
     else:
         values = [scores.log_score(law, y), scores.crps(law, y), scores.pit(law, y)]
-    return told.name, np.stack(values)
+    return (told.name, told.name), np.stack(values)
 
 
 @tells_words
@@ -247,7 +247,7 @@ def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = 
     fold, drawn = _fold_of(folds, table, seed)
     numbers = np.unique(fold)
     found = np.full((3, len(fold), len(given)), np.nan)  # log scores, CRPS and transforms
-    outcomes: dict[str, str] = {}
+    outcomes: dict[str, tuple[str, str]] = {}
     told: dict[tuple[str, type[Warning]], list[Any]] = {}
     failed: dict[str, Exception] = {}
     for f in progress(list(numbers), "folds"):
@@ -270,14 +270,14 @@ def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = 
                 told.setdefault((name, category), []).append(first)
     _tell(told, len(numbers))
     _tell_failed(failed, len(given))
-    sides = sorted(set(outcomes.values()))
+    sides = sorted({name for name, _ in outcomes.values()})
     if len(sides) > 1:
         raise DataError(
             f"Scores of different outcomes cannot be compared: {', '.join(map(repr, sides))}; write one "
             f"left side."
         )
     log, crps, pit = (pd.DataFrame(values, index=table.index, columns=list(given)) for values in found)
-    return CrossValidation(log, crps, pit, fold, sides[0], drawn)
+    return CrossValidation(log, crps, pit, fold, next(iter(outcomes.values()))[1], drawn)
 
 
 def _tell_failed(failed: Mapping[str, Exception], given: int) -> None:

@@ -216,7 +216,8 @@ def _measure(mc: Any, measure: str, parameter: str | None) -> tuple[str, pd.Data
     known = [name for name in wide if not name.endswith("_mcse")]
     if measure not in known:
         raise OptionError(f"measure={measure!r} is not known; use one of {', '.join(known)}.")
-    parameter = _chosen(parameter, list(dict.fromkeys(wide.index.get_level_values("parameter"))))
+    rows = wide[wide[measure].notna()] if parameter is None and wide[measure].notna().any() else wide
+    parameter = _chosen(parameter, list(dict.fromkeys(rows.index.get_level_values("parameter"))))
     part = wide.xs(parameter, level="parameter")
     value = part[measure]
     if value.isna().all():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from disteconometrics.pictures import Pictured
 from disteconometrics.simulate.latex import MEASURES, latex_study
 from disteconometrics.simulate.measures import Replications, measured
 from disteconometrics.simulate.replications import DGP, FIELDS, Cell, Failure, ReplicationBlock, Task
+from disteconometrics.simulate.saved import read_study, write_study
 from disteconometrics.tables import Section, Summary, printable
 
 __all__ = ["MonteCarloResults", "Replay", "all_failed", "check_names"]
@@ -375,6 +377,49 @@ class MonteCarloResults(Pictured):
         """
         more: MonteCarloResults = self.study.extend(self, reps, n_jobs)
         return more
+
+    # ---- files ---------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Write numbers, true values and failures to one ``.npz`` file; `disteconometrics.load` reads it.
+
+        The file holds numbers and names, neither the process nor the estimators, so what is loaded has all
+        measures, tables and pictures, but no `replay` and no `extend`; ``run(store=)`` keeps what these need.
+
+        Parameters
+        ----------
+        path : file name or binary file.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import io
+        >>> import disteconometrics as de
+        >>> file, mean = io.BytesIO(), lambda d: {"mu": (d.mean(), 0.2)}
+        >>> mc = de.MonteCarlo(lambda rng: rng.normal(size=25), mean, truth={"mu": 0}).run(reps=50, seed=1)
+        >>> mc.save(file)
+        >>> de.load(io.BytesIO(file.getvalue())).tidy().equals(mc.tidy())
+        True
+        """
+        blocks = [
+            {name: self._assembled[0][c, name] for name in self.estimators} for c in range(len(self.cells))
+        ]
+        failures = [[f for at, f in self._assembled[1] if at == c] for c in range(len(self.cells))]
+        write_study(path, self, blocks, failures)
+
+    @classmethod
+    def from_file(cls, saved: Any) -> MonteCarloResults:
+        """Rebuild a saved study.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        return cls(*read_study(saved))
 
     # ---- what is wrong with it -----------------------------------------------------------------------------
 

@@ -91,6 +91,16 @@ class Source:
     data: pd.DataFrame
 
 
+def study() -> bytes:
+    """The file of a study with cells, failures and warnings."""
+    estimators = {"logit": de.Logit("y ~ x"), "mean": lambda d: {"m": d["y"].mean()}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mc = de.MonteCarlo(de.dgps.RandomUtilityLogit(), estimators, grid={"n": [12, 30]}).run(40, seed=1)
+    mc.save(file := io.BytesIO())
+    return file.getvalue()
+
+
 @cache
 def sources() -> tuple[Source, ...]:
     """A file of every row of the table of results, and those of 0.1.0, which have no checksum."""
@@ -99,6 +109,7 @@ def sources() -> tuple[Source, ...]:
         file = io.BytesIO()
         fitted(name).save(file)
         found.append(Source(name, file.getvalue(), table(RESULTS[name].data)))
+    found.append(Source("a study", study(), table("spector")))
     engel, classes = table("engel"), table("spector")
     apart = pd.DataFrame({"x": np.arange(12.0), "z": np.arange(12) % 3 / 2.0, "y": np.arange(12) > 5})
     for path in sorted(OLD.glob("*.npz")):
@@ -373,8 +384,20 @@ def _answers(result: Any, data: pd.DataFrame) -> dict[str, Callable[[], Any]]:
         "pairs": lambda: (result.table(), result.pvalue),
         "map": lambda: (result.qte(), result.mean_difference),
         "simulator": lambda: (result.distance, result.fit_test(19)),
+        "study": lambda: (result.tidy(), result.replications, result.failures, result.warnings),
+        "pictures of a study": lambda: pictured(result),
         "parts": lambda: [str(p.summary()) for p in result.parts],
     }
+
+
+def pictured(mc: Any) -> None:
+    from matplotlib import pyplot
+
+    try:
+        for kind in mc.pictures:
+            mc.plot(kind, **({} if kind in ("lollipop", "nested_loop") else {"estimator": mc.estimators[0]}))
+    finally:
+        pyplot.close("all")
 
 
 def _law(law: Any, data: pd.DataFrame) -> None:

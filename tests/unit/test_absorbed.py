@@ -27,6 +27,7 @@ from disteconometrics.errors import (
     SeparationError,
     WithheldError,
 )
+from disteconometrics.estimators.absorbed.panel import lag_bias
 from disteconometrics.likelihoods.absorbed import AbsorbedObjective, slope_bias
 from disteconometrics.likelihoods.conditional import Sets
 from disteconometrics.likelihoods.gaussian import PROBIT
@@ -213,6 +214,53 @@ def test_periods_left_out_and_halves_are_fits_of_their_own() -> None:
     errors = [de.Logit("y ~ x | id").fit(even[(even["t"] < 4) == first]).bse["x"] for first in (True, False)]
     own = de.Logit("y ~ x | id", bias="split", time="t").fit(even).bse["x"]
     np.testing.assert_allclose(own, np.hypot(*errors) / 2, rtol=0.15)  # but for groups that drop out
+
+
+def dynamic_panel(N: int, T: int, rho: float, seed: int) -> pd.DataFrame:
+    """Rows (N·T) of a stationary outcome with the one before, in the order of groups and periods."""
+    rng = np.random.default_rng(seed)
+    effect = rng.normal(size=N)
+    y = [effect / (1 - rho) + rng.normal(size=N) / np.sqrt(1 - rho**2)]
+    for _ in range(T):
+        y.append(effect + rho * y[-1] + rng.normal(size=N))
+    wide = np.array(y)
+    ids = np.tile(np.arange(N), T)
+    table = {"id": ids, "y": wide[1:].ravel(), "before": wide[:-1].ravel(), "x": rng.normal(size=N * T)}
+    return pd.DataFrame(table).sort_values("id", kind="stable")
+
+
+@pytest.mark.parametrize("periods", [2, 5, 12])
+@pytest.mark.parametrize("rho", [-0.3, 0.5, 0.8])
+def test_the_bias_of_a_lagged_outcome_is_told_with_its_size(periods: int, rho: float) -> None:
+    data = dynamic_panel(6000, periods, rho, seed=periods)
+    with pytest.warns(
+        IncidentalParametersWarning, match="'before' is the outcome of the period before"
+    ) as told:
+        slope = de.NormalRegression("y ~ x + before | id").fit(data).params["before"]
+    said = float(str(told[0].message).split("by about ")[1].split(",")[0])
+    # the error of the slope is .02 at most; that of its bias at T = 2, where (ρ − 1)/2 is known of 2ρ, twice
+    assert abs(slope + said - rho) < 0.1
+    assert abs(lag_bias(slope, periods) - said) < 0.006
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.iloc[::-1],
+        lambda d: d.sample(frac=1.0, random_state=0),
+        lambda d: d.sample(frac=0.8, random_state=0).sort_index(),
+        lambda d: d.round(),
+    ],
+)
+def test_a_lag_is_known_in_any_order_and_nothing_else_is_one(change: Any) -> None:
+    data = change(dynamic_panel(300, 6, 0.5, seed=1).reset_index(drop=True))
+    with pytest.warns(IncidentalParametersWarning, match="'before'"):
+        de.NormalRegression("y ~ before | id").fit(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", IncidentalParametersWarning)
+        de.NormalRegression("y ~ x | id").fit(data)
+        de.NormalRegression("hours ~ union + lwage | nr").fit(wagepan())
+        de.NormalRegression("union ~ married + exper | nr").fit(wagepan())
 
 
 # ---- what it says and keeps --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ nothing lost or run twice.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from disteconometrics.errors import (
     DisteconometricsWarning,
     FailedReplicationsWarning,
     FileFormatError,
+    NeedsData,
     OptionError,
     StudyError,
 )
@@ -430,6 +432,31 @@ def test_summaries_flag_what_is_off() -> None:
     for text in (mc.summary().as_html(), mc.summary().as_latex()):
         assert "biased" in text
         assert "MC SE" in text
+
+
+def test_a_study_is_saved_and_loaded_without_what_ran() -> None:
+    study = de.MonteCarlo(
+        de.dgps.RandomUtilityLogit(),
+        {"mle": de.Logit("y ~ x"), "third": lambda d, rng: {"m": (1 / (rng.random() > 0.1), 1.0)}},
+        grid={"n": [15, 40]},
+    )
+    with pytest.warns(FailedReplicationsWarning):
+        mc = study.run(reps=60, seed=np.random.default_rng(3))
+    mc.save(file := io.BytesIO())
+    again = de.load(io.BytesIO(file.getvalue()))
+    assert str(again.summary()) == str(mc.summary())
+    assert (again.seed, repr(again), again.as_latex()) == (mc.seed, repr(mc), mc.as_latex())
+    for name in ("replications", "warnings"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(mc, name))
+    pd.testing.assert_frame_equal(again.tidy(), mc.tidy())
+    told = mc.failures.duplicated(["cell", "estimator", "reason"])  # the first of a kind keeps its traceback
+    kept = mc.failures.assign(traceback=mc.failures["traceback"].mask(told, ""))
+    pd.testing.assert_frame_equal(again.failures, kept)
+    again.save(twice := io.BytesIO())
+    assert twice.getvalue() == file.getvalue()
+    for ask in (lambda: again.extend(5), lambda: again.replay("n=15", 3)):
+        with pytest.raises(NeedsData, match="same seed"):
+            ask()
 
 
 def test_one_thread_holds_and_lets_go() -> None:

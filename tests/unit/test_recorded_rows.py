@@ -227,7 +227,7 @@ def test_held_out_records_are_scored_by_their_probability() -> None:
         for k, v in names.items()
     }
     cv = de.cross_validate(models, data, folds=3, seed=0)
-    assert cv.outcome == "whole (rounded to 1 (nearest))"
+    assert cv.outcome == "rounded(whole, to=1)"
     assert (cv.log_scores <= 0).all(axis=None)
     assert cv.uniformity("flow").p_value > 1e-4
     found = de.FlowDensity("rounded(whole, to=1) ~ d").fit(data).diagnose(3, seed=0)

@@ -11,6 +11,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.errors import ConditioningWarning, IncidentalParametersWarning, SeparationWarning
+from disteconometrics.estimators.rows import incidental_bias
 
 
 def panel(sizes: list[int]) -> pd.DataFrame:
@@ -33,8 +34,9 @@ def told(model: Any, data: pd.DataFrame) -> list[IncidentalParametersWarning]:
 F = "y ~ x + C(id)"
 WARNED = [
     (de.Logit(F), [2] * 200, ["C(id)", "200 levels", "400 rows", "2.0 on average", "100%"]),
-    (de.Probit(F), [4] * 80, ["80 levels", "320 rows", "4.0 on average", "33%"]),
-    (de.CLogLog(F), [10] * 40, ["40 levels", "11%", "ConditionalLogit", "merge levels", "bias"]),
+    (de.Logit(F), [8] * 60, ["60 levels", "480 rows", "17%"]),
+    (de.Probit(F), [4] * 80, ["80 levels", "320 rows", "4.0 on average", "50%"]),
+    (de.CLogLog(F), [10] * 40, ["40 levels", "17%", "ConditionalLogit", "merge levels", "bias"]),
     (de.Logit("y ~ x + name"), [20] * 20, ["name has 20 levels"]),
     (de.Logit("y ~ x + C(id % 8) * C(id // 8)"), [5] * 64, ["C(id % 8):C(id // 8) has 64 levels"]),
     (de.Logit(F), [5] * 60 + [100] * 5, ["65 levels on 800 rows, 60 of them", "5.0 on average"]),
@@ -64,3 +66,22 @@ def test_few_rows_a_level_are_told(model: Any, sizes: list[int], words: list[str
 @pytest.mark.parametrize(("model", "sizes"), QUIET)
 def test_no_false_alarm(model: Any, sizes: list[int]) -> None:
     assert not told(model, panel(sizes))
+
+
+def test_the_size_told_is_that_of_simulations_and_one_for_all() -> None:
+    """The mean of 40 samples of 150 groups of 8 rows, where an error of the bias is .013."""
+    slopes = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        at, x = np.repeat(np.arange(150), 8), rng.normal(size=1200)
+        y = rng.random(1200) < 1 / (1 + np.exp(-x - 0.5 * rng.normal(size=150)[at]))
+        data = pd.DataFrame({"y": y.astype(int), "x": x, "id": at})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            slopes.append(float(de.Logit("y ~ x | id").fit(data).params["x"]))
+    (beside_columns,) = told(de.Logit("y ~ x + C(id)"), data)
+    (absorbed,) = told(de.Logit("y ~ x | id"), data)
+    assert "about 17%" in str(beside_columns)
+    assert "about 17%" in str(absorbed)
+    np.testing.assert_allclose(np.mean(slopes) - 1, incidental_bias(8.0), atol=0.052)
+    assert incidental_bias(2.0) == 1.0

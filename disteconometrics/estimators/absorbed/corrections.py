@@ -12,7 +12,7 @@ from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.blocks import Block
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import CollinearityError, DataError, OptionError, SeparationError
-from disteconometrics.estimators.absorbed.panel import Panel, centre, varying
+from disteconometrics.estimators.absorbed.panel import Panel, centre, own_lags, varying
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.absorbed import (
     AbsorbedObjective,
@@ -103,9 +103,7 @@ def _check_lags(model: Any, p: Panel, y: Array) -> None:
     """Refuse a lagged outcome where a correction supposes that past outcomes move no regressor."""
     if model.bias == "split" or model.bandwidth:
         return
-    later = np.flatnonzero(p.places_in_time() > 0)
-    X = p.columns()[:, p.others :]
-    lagged = [n for n, x in zip(p.regressors, X.T, strict=True) if np.array_equal(x[later], y[later - 1])]
+    lagged = own_lags(p, y, ordered=True)
     if lagged:
         remedy = (
             "give bandwidth=1 and time="

@@ -19,10 +19,17 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.absorbed.corrections import corrected, influence_equation, maximum
-from disteconometrics.estimators.absorbed.panel import Panel, centre, check_varying, read_panel
+from disteconometrics.estimators.absorbed.panel import (
+    Panel,
+    centre,
+    check_varying,
+    lag_bias,
+    own_lags,
+    read_panel,
+)
 from disteconometrics.estimators.categories import named_columns, refuse_separation, warn_fit
 from disteconometrics.estimators.results import FitFacts
-from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.rows import FitRows, incidental_bias
 from disteconometrics.fields import AnyFloat, Count, Positive
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.absorbed import (
@@ -51,9 +58,6 @@ ROWS = 1 << 15  # made orthonormal at once
 # Rows of a group, below which corrections miss: coverage .94 at T = 4 by the formula, whose slope of one is 0
 # at T = 2; .34 at T = 4 and .92 at T = 8 by leaving out periods (`coverage_of_absorbed.md`).
 LEAST_PERIODS = {"analytical": 4, "jackknife": 8, "split": 8}
-# Bias of a slope of one times T − 1; simulated at T = 3, 4, 8, 12, 20: logit .62, .40, .17, .11, .06, probit
-# .73, .53, .21, .13, .07; 1.00 at T = 2.  Groups of 2 to 14 or of 2 and 20 rows have it by their mean.
-BIASED, BIASED_PROBIT = 1.2, 1.5
 FLAT = 1e-8  # of differences along a direction, below which they are none
 PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is left
 Top = ConcaveMaximum[AbsorbedPass]
@@ -142,6 +146,7 @@ def estimate_absorbed(
     if kernel is None:
         facts, objective = _least_squares(panel, objective, top, white.condition)
         theta = top.theta
+        _warn_lagged(panel, y, (white.basis @ theta[: Z.shape[1]])[panel.others :], facts.periods[1])
     else:
         _check_separation(panel, y, top, white.basis)
         facts = _facts(panel, top, white.condition, _null_loglik(panel, objective, maxiter))
@@ -329,11 +334,24 @@ def _warn_incidental(model: Any, facts: AbsorbedFacts) -> None:
     warn_user(IncidentalParametersWarning(f"{text} {hint}", column=column, hint=hint))
 
 
+def _warn_lagged(p: Panel, y: Array, slopes: Array, mean: float) -> None:
+    """Say that the slope of a lagged outcome is biased beside effects estimated from few rows each."""
+    for name in own_lags(p, y, ordered=False):
+        size = lag_bias(float(slopes[p.regressors.index(name)]), mean)
+        text = (
+            f"{name!r} is the outcome of the period before: beside effects of {p.absorbed[0]}, which are "
+            f"estimated from {mean:.3g} rows each, its slope is too small by about {size:.2f}, and other "
+            f"slopes move with it (Nickell 1981)."
+        )
+        hint = "Take first differences and instrument them by earlier outcomes (pydynpd, linearmodels)."
+        warn_user(IncidentalParametersWarning(f"{text} {hint}", column=name, hint=hint))
+
+
 def incidental_words(model: Any, facts: AbsorbedFacts) -> tuple[str, str]:
     """The sentences about the bias of slopes, and the remedies."""
     column, (low, mean, high) = facts.absorbed[0], facts.periods
     logit = model.kernel is LOGISTIC
-    size = min((BIASED if logit else BIASED_PROBIT) / max(mean - 1, 1), 1)
+    size = incidental_bias(mean, logit=logit)
     words = (
         f"The effects of {column} are estimated from T = {mean:.3g} rows each{' on average' * (low < high)}, "
         f"so that slopes are biased away from zero, by about {size:.0%} (incidental parameters)."

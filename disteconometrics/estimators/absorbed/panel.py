@@ -26,6 +26,8 @@ __all__ = [
     "check_absorbed",
     "check_varying",
     "keys_of",
+    "lag_bias",
+    "own_lags",
     "read_panel",
     "varying",
 ]
@@ -33,6 +35,9 @@ __all__ = [
 FLAT = 1e-10  # of the largest value of a column, below which it does not vary inside groups
 MOST_LEVELS = 1_000  # of an effect that is a set of columns
 NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean")
+LOOKED_AT = 300  # groups, to see which columns are lags
+LAGGED = 0.9  # of the rows that must be as a lag is
+HIGHEST_LAG, LAG_STEPS = 0.99, 50  # of a slope, and halvings that find it
 BIASES = ("none", "analytical", "jackknife", "split")
 
 
@@ -134,6 +139,72 @@ class Panel(NamedTuple):
         for column in range(self.others, count):
             out[:, column] = X[self.by_group, places[column - self.others]]
         return out
+
+
+def own_lags(p: Panel, y: Array, *, ordered: bool) -> list[str]:
+    """Regressors that are the outcome (n,) of the period before, as the first groups have it.
+
+    Where the rows of a group have no order, an outcome that hardly repeats itself is looked for in all of
+    them, another one in the rows before and after; a gap in the periods leaves a lag that is not there.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> y = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 7.0])
+    >>> table = {"y": y, "before": np.roll(y, 1), "id": np.zeros(6)}
+    >>> panel = read_panel(de.NormalRegression("y ~ before | id"), table, "numeric")
+    >>> own_lags(panel, panel.read.y[panel.by_group], ordered=True)
+    ['before']
+    """
+    sizes = p.sets.sizes[:LOOKED_AT]
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    n = len(owner)
+    y = y[:n]
+    moved = np.flatnonzero((np.diff(y) != 0) & (np.diff(owner) == 0)) + 1
+    places = [p.read.names.index(name) for name in p.regressors]
+    found = []
+    for name, x in zip(p.regressors, p.read.X[p.by_group[:n]][:, places].T, strict=True):
+        before, after = (np.count_nonzero(x[a] == y[b]) for a, b in ((moved, moved - 1), (moved - 1, moved)))
+        equal = before if ordered else max(before, after)
+        if equal >= LAGGED * max(len(moved), 1) or (not ordered and _are_outcomes(x, y, owner)):
+            found.append(name)
+    return found
+
+
+def _are_outcomes(x: Array, y: Array, owner: Indices) -> bool:
+    """Whether most values x are outcomes of other rows of their group, where outcomes do not repeat."""
+    _, values = np.unique(np.concatenate([y, x]), return_inverse=True)
+    keys, n = values + (values.max() + 1) * np.tile(owner, 2), len(y)
+    outcomes = np.unique(keys[:n])
+    others = np.isin(keys[n:], outcomes) & (x != y)
+    return len(outcomes) >= LAGGED * n and others.sum() >= (n - owner[-1] - 1) / 2
+
+
+def lag_bias(slope: float, periods: float) -> float:
+    """By how much the slope of a lagged outcome is too small beside effects of groups of so many rows.
+
+    Of the least squares that have no other regressor, by Nickell's formula, about (1 + ρ)/(T − 1), at the ρ
+    that would give the slope.
+
+    References
+    ----------
+    Nickell (1981), Biases in dynamic models with fixed effects, Econometrica 49, doi:10.2307/1911408, eq. 18.
+
+    Examples
+    --------
+    >>> round(lag_bias(-0.25, 2.0), 3)  # exactly (1 + ρ)/2 at T = 2
+    0.75
+    """
+    T, low, high = max(round(periods), 2), -HIGHEST_LAG, HIGHEST_LAG
+    for _ in range(LAG_STEPS):  # what the least squares converge to grows with ρ
+        rho = (low + high) / 2
+        low, high = (low, rho) if rho - _nickell(rho, T) > slope else (rho, high)
+    return _nickell(rho, T)
+
+
+def _nickell(rho: float, T: int) -> float:
+    head = 1 - (1 - rho**T) / (T * (1 - rho))
+    return (1 + rho) / (T - 1) * head / (1 - 2 * rho * head / ((1 - rho) * (T - 1)))
 
 
 def centre(columns: Array, sets: Sets) -> Array:

@@ -33,7 +33,7 @@ from disteconometrics.fields import AnyFloat, Count, Negative, Positive, Rule
 from disteconometrics.inference.index_scores import index_scores, last_sums
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
-from disteconometrics.likelihoods.logistic import Kernel
+from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 from disteconometrics.optim.cone import extreme_directions, generators
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
@@ -314,7 +314,7 @@ def estimate(
     if penalised is not None:
         facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
     _warn(facts)
-    read.warn_small_levels(penalised=penalised is not None)
+    read.warn_small_levels(penalised=penalised is not None, logit=kernel is LOGISTIC)
     return solved, facts, infinite
 
 
