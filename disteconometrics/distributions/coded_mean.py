@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
-from disteconometrics.errors import WithheldError
 
-__all__ = ["CodedMean", "recorded_mean"]
+__all__ = ["CodedMean"]
 
 
 @dataclass(frozen=True)
@@ -44,34 +42,6 @@ class CodedMean:
         if np.isfinite(self.low):
             out = out + self.low * law.cdf(self.low) - _below(law, self.low)
         return np.asarray(out)
-
-
-def recorded_mean(spec: Any) -> CodedMean:
-    """The mean of what is recorded of the outcome of a design.
-
-    Raises
-    ------
-    WithheldError
-        If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
-
-    Examples
-    --------
-    >>> import disteconometrics as de
-    >>> engel = de.datasets.engel()
-    >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
-    >>> recorded_mean(de.NormalRegression("topcoded(foodexp, at=900) ~ income").fit(engel).spec)
-    CodedMean(low=-inf, high=900.0)
-    """
-    ends = {}
-    for recorder in spec.outcome.recorders:
-        if recorder.name not in ("bottomcoded", "topcoded") or recorder.at is None:
-            raise WithheldError(
-                f"The mean of what is recorded is not given of an outcome that was {recorder}, only of "
-                f"one that was top-coded or bottom-coded at one number."
-            )
-        side = "low" if recorder.name == "bottomcoded" else "high"
-        ends[side] = float(spec.outcome_units([recorder.at])[0])
-    return CodedMean(**ends)
 
 
 def _below(law: Law, end: float) -> Array:

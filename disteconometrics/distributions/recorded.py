@@ -17,31 +17,163 @@ from disteconometrics.distributions.law import Function, Law
 from disteconometrics.distributions.maps import Map
 from disteconometrics.errors import WithheldError
 
-__all__ = ["RecordedLaw", "law_as_recorded", "with_recording"]
+__all__ = ["RecordedLaw", "Recording", "law_as_recorded", "recording_of", "with_recording"]
 
 FAR = 1e-13  # levels beyond which a grid is not summed: rounding moves a mean by no more than FAR steps there
 MOST_CELLS = 2_000_000  # of rows × points of the grid
 ON_GRID = 1e-9  # of a step
+BEFORE = 1e-6  # of a step, from a point of the grid to where it is not yet in
 
 
 @dataclass(frozen=True)
-class _Recording:
+class Recording:
+    """What is recorded of an outcome in its units: on a grid, then between a floor and a cap.
+
+    Parameters
+    ----------
+    low, high : float, the floor and the cap, −inf and inf where there is none.
+    to : float or None, the step of the grid.
+    above : float, how far the cell of a point reaches above it, in steps: .5, 0 or 1.
+
+    Examples
+    --------
+    >>> Recording(high=2.0, to=0.5, above=0.5).told(np.array([0.3, 0.9, 2.4])).tolist()
+    [0.5, 1.0, 2.0]
+    """
+
+    low: float = -np.inf
+    high: float = np.inf
+    to: float | None = None
+    above: float = 0.0
+
+    def law(self, law: Law) -> RecordedLaw:
+        """The law of what is recorded."""
+        return RecordedLaw(law, self.low, self.high, self.to, self.above)
+
+    @property
+    def step(self) -> float:
+        """The step of the grid, one where there is none."""
+        return 1.0 if self.to is None else self.to
+
+    def slack(self, y: Array) -> Array:
+        """How far from a point of the grid, in steps, an outcome may be through rounding errors."""
+        return np.asarray(ON_GRID + 1e-15 * np.abs(y) / self.step)
+
+    def told(self, y: Array) -> Array:
+        """What is recorded of outcomes."""
+        grid = y if self.to is None else self.step * np.ceil(y / self.step - self.above) + 0.0
+        return np.asarray(np.clip(grid, self.low, self.high))
+
+    def before(self, y: float) -> float:
+        """Before the mass at a record; itself where there is none."""
+        if self.to is not None:
+            return y - BEFORE * self.to
+        return float(np.nextafter(y, -np.inf)) if y in (self.low, self.high) else y
+
+    def last(self, y: Array) -> Array:
+        """The largest outcome that is recorded as y or less, below the cap."""
+        return y if self.to is None else self.step * (np.floor(y / self.step + self.slack(y)) + self.above)
+
+
+@dataclass(frozen=True)
+class _Recorders:
     """The recorders of an outcome, caps in its units, and whether functions stand outside of them."""
 
     recorders: tuple[Recorder, ...]
     at: tuple[float | None, ...]
     moved: bool
 
+    @classmethod
+    def of(cls, spec: Any) -> _Recorders:
+        """Those of a design."""
+        recorders = spec.outcome.recorders
+        at = tuple(None if r.at is None else float(spec.outcome_units([r.at])[0]) for r in recorders)
+        moved = not np.array_equal(spec.outcome_units([1.0, 2.0, 7.0]), [1.0, 2.0, 7.0])
+        return cls(recorders, at, moved)
+
+    @property
+    def names(self) -> list[str]:
+        """What they are."""
+        return [r.name for r in self.recorders]
+
+    @property
+    def point(self) -> float | None:
+        """Where a mass is."""
+        return self.at[-1] if self.names[-1] == "mass" else None
+
+    def refuse(self) -> None:
+        """Refuse recorders that have no rule for new rows."""
+        names, why = self.names, None
+        if "interval" in names:
+            why = "interval(lo, hi) tells what is known of each row, and has no rule for new rows"
+        elif any(r.column is not None for r in self.recorders):
+            why = "the caps stand in a column, and the law of a row does not hold them"
+        elif self.moved and {"rounded", "brackets"} & set(names):
+            why = "grids and brackets are told inside of a function; fit the outcome without it"
+        elif "brackets" in names and not self.recorders[0].bounds:
+            why = "the categories do not give the law their bounds; write brackets(y, [0, 10, inf])"
+        if why:
+            raise WithheldError(f"The law of what is recorded is not given: {why}.")
+
+    def recording(self) -> Recording:
+        """The floor, the cap and the grid."""
+        ends: dict[str, Any] = {}
+        for recorder, at in zip(self.recorders, self.at, strict=True):
+            if recorder.name == "rounded":
+                ends.update(to=recorder.to, above=DIRECTIONS[str(recorder.direction)][1])
+            elif recorder.name != "mass":
+                ends["low" if recorder.name == "bottomcoded" else "high"] = at
+        found, point = Recording(**ends), self.point
+        if point is not None and not found.low < point < found.high:
+            raise WithheldError("The mass is at a cap or beyond: the law of what is recorded is not given.")
+        if point is not None and found.to is not None:
+            self._check_grid(found, point)
+        return found
+
+    @staticmethod
+    def _check_grid(found: Recording, point: float) -> None:
+        """Refuse a grid on which the point of a mass is told as another."""
+        if found.above == 1.0 or abs(point / found.step - np.rint(point / found.step)) > ON_GRID:
+            raise WithheldError(
+                "The law of what is recorded is not given: beside a mass, a grid is to be of nearest values "
+                "or rounded up, and to have the point on it."
+            )
+
 
 def with_recording(law: Law, spec: Any) -> Any:
     """The law of new rows of a design, which knows how the outcome was recorded."""
-    recorders = spec.outcome.recorders
-    if recorders:
-        at = tuple(None if r.at is None else float(spec.outcome_units([r.at])[0]) for r in recorders)
-        moved = not np.array_equal(spec.outcome_units([1.0, 2.0, 7.0]), [1.0, 2.0, 7.0])
+    if spec.outcome.recorders:
         law = law.named(law.outcome)  # a copy
-        law.__dict__["recording"] = _Recording(recorders, at, moved)
+        law.__dict__["recording"] = _Recorders.of(spec)
     return law
+
+
+def recording_of(spec: Any) -> Recording | None:
+    """How the outcome of a design was recorded, None of one that was told as it is.
+
+    Raises
+    ------
+    WithheldError
+        If it was recorded by a rule that new rows do not have, or as a class.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> engel = de.datasets.engel()
+    >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
+    >>> recording_of(de.NormalRegression("topcoded(foodexp, at=900) ~ income").fit(engel).spec).high
+    900.0
+    """
+    if not spec.outcome.recorders:
+        return None
+    told = _Recorders.of(spec)
+    told.refuse()
+    if "brackets" in told.names:
+        raise WithheldError(
+            "Of brackets a class is recorded and no number: distribution(new).recorded() is its law."
+        )
+    found = told.recording()
+    return None if found == Recording() else found
 
 
 def law_as_recorded(law: Law) -> Law:
@@ -52,40 +184,27 @@ def law_as_recorded(law: Law) -> Law:
             "This law does not say how its outcome was recorded: ask recorded() of the distribution() of a "
             "fit with a recorder on its left side, before on() and average()."
         )
-    names = [r.name for r in told.recorders]
-    _refuse(told, names)
-    if names == ["brackets"]:
-        return _classes(law, told.recorders[0].bounds)
-    ends: dict[str, Any] = {}
-    for recorder, at in zip(told.recorders, told.at, strict=True):
-        if recorder.name == "rounded":
-            ends.update(to=recorder.to, above=DIRECTIONS[str(recorder.direction)][1])
-        elif recorder.name != "mass":
-            ends["low" if recorder.name == "bottomcoded" else "high"] = at
-    point = told.at[-1] if names[-1] == "mass" else None
-    if point is not None and not ends.get("low", -np.inf) < point < ends.get("high", np.inf):
-        raise WithheldError("The mass is at a cap or beyond it: the law of what is recorded is not given.")
-    return RecordedLaw(law, **ends) if ends else law
+    told.refuse()
+    if "brackets" in told.names:
+        bounds = told.recorders[0].bounds
+        return _classes(law, bounds) if told.point is None else _beside_mass(law, bounds, told.point)
+    found = told.recording()
+    return law if found == Recording() else found.law(law)
 
 
-def _refuse(told: _Recording, names: list[str]) -> None:
-    """Refuse recorders that have no rule for new rows."""
-    why = None
-    if "interval" in names:
-        why = "interval(lo, hi) tells what is known of each row, and has no rule for new rows"
-    elif any(r.column is not None for r in told.recorders):
-        why = "the caps stand in a column, and the law of a row does not hold them"
-    elif "mass" in names and {"rounded", "brackets"} & set(names):
-        why = "beside a mass, rounding and brackets do not say which values near the point are recorded as it"
-    elif told.moved and {"rounded", "brackets"} & set(names):
-        why = "grids and brackets are told inside of a function; fit the outcome without it"
-    elif "brackets" in names and not told.recorders[0].bounds:
-        why = "the categories do not give the law their bounds; write brackets(y, [0, 10, inf])"
-    if why:
-        raise WithheldError(f"The law of what is recorded is not given: {why}.")
+def _beside_mass(law: Any, bounds: tuple[float, ...], point: float) -> Law:
+    """The law of the class where a mass is the lowest, 0, and the classes of the rest follow."""
+    if point > bounds[0]:
+        raise WithheldError(
+            f"The mass at {point:g} lies among the brackets, which begin at {bounds[0]:g}: begin them at "
+            "the mass or above it."
+        )
+    of_rest = _classes(law.rest, bounds).probabilities
+    share = np.atleast_1d(law.share)[:, None]
+    return Categorical(np.hstack([share, (1 - share) * of_rest])).named(law.outcome)
 
 
-def _classes(law: Law, bounds: tuple[float, ...]) -> Law:
+def _classes(law: Law, bounds: tuple[float, ...]) -> Categorical:
     """The law of the class, 0 for the lowest."""
     ends = np.array(bounds)
     low, high = law.support()
@@ -141,35 +260,26 @@ class RecordedLaw(Law):
     def support(self) -> tuple[Array, Array]:
         """What is recorded of the ends of the outcome's support."""
         low, high = self.law.support()
-        return self._told(low), self._told(high)
+        return self._how.told(low), self._how.told(high)
 
-    def _told(self, y: Array) -> Array:
-        """What is recorded of outcomes."""
-        grid = y if self.to is None else self._step * np.ceil(y / self._step - self.above) + 0.0
-        return np.asarray(np.clip(grid, self.low, self.high))
-
-    def _last(self, y: Array) -> Array:
-        """The largest outcome that is recorded as y or less, below the cap."""
-        return y if self.to is None else self._step * (np.floor(y / self._step + self._slack(y)) + self.above)
-
-    def _slack(self, y: Array) -> Array:
-        """How far from a point of the grid, in steps, an outcome may be through rounding errors."""
-        return np.asarray(ON_GRID + 1e-15 * np.abs(y) / self._step)
+    @property
+    def _how(self) -> Recording:
+        return Recording(self.low, self.high, self.to, self.above)
 
     @property
     def _step(self) -> float:
-        return 1.0 if self.to is None else self.to
+        return self._how.step
 
     def _cdf(self, y: Array) -> Array:
-        inside = self.law._extended("_cdf", self._last(y))
+        inside = self.law._extended("_cdf", self._how.last(y))
         return np.where(y >= self.high, 1.0, np.where(y < self.low, 0.0, inside))
 
     def _sf(self, y: Array) -> Array:
-        inside = self.law._extended("_sf", self._last(y))
+        inside = self.law._extended("_sf", self._how.last(y))
         return np.where(y >= self.high, 0.0, np.where(y < self.low, 1.0, inside))
 
     def _mass(self, y: Array) -> Array:
-        end = self._last(y)
+        end = self._how.last(y)
         F, S = (self.law._extended(hook, end) for hook in ("_cdf", "_sf"))
         if self.to is None:
             inside = self.law._extended("_mass", y)
@@ -177,7 +287,7 @@ class RecordedLaw(Law):
         else:
             start = end - self._step
             below, top = (self.law._extended(hook, start) for hook in ("_cdf", "_sf"))
-            on = np.abs(y / self._step - np.rint(y / self._step)) <= self._slack(y)
+            on = np.abs(y / self._step - np.rint(y / self._step)) <= self._how.slack(y)
             inside = np.where(on, np.maximum(np.where(below > 0.5, top - S, F - below), 0.0), 0.0)
         inside = np.where((y < self.low) | (y > self.high), 0.0, inside)
         return np.where(y == self.low, F, np.where(y == self.high, top, inside))
@@ -192,13 +302,13 @@ class RecordedLaw(Law):
         return np.where(self._ends_at(y), np.log(self._mass(y)), self.law._extended("_logpdf", y))
 
     def _quantile(self, tau: Array) -> Array:
-        return self._told(self.law._quantile(tau))
+        return self._how.told(self.law._quantile(tau))
 
     def _isf(self, tau: Array) -> Array:
-        return self._told(self.law._isf(tau))
+        return self._how.told(self.law._isf(tau))
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
-        return self._told(self.law._draw(rng, m))
+        return self._how.told(self.law._draw(rng, m))
 
     def _row(self, value: float) -> Array:
         return np.full(self.batch_shape, value)
@@ -206,7 +316,7 @@ class RecordedLaw(Law):
     def _grid(self) -> tuple[int, int]:
         """The first and the last point of the grid, in steps, that means are summed over."""
         ends = self.law._quantile(self._row(FAR)[..., None]), self.law._isf(self._row(FAR)[..., None])
-        first, last = (np.rint(self._told(end) / self._step) for end in ends)
+        first, last = (np.rint(self._how.told(end) / self._step) for end in ends)
         low = np.rint(self.low / self._step) if np.isfinite(self.low) else np.nanmin(first)
         high = np.rint(self.high / self._step) if np.isfinite(self.high) else np.nanmax(last)
         if not (high - low + 1) * max(1, first.size) <= MOST_CELLS:

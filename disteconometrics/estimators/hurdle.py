@@ -41,17 +41,15 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.binary.logit import Logit
 from disteconometrics.estimators.binary.results import BinaryResults, fit_binary_rows
+from disteconometrics.estimators.effects_results import EffectsHeader, EffectsResults, saved_effects
 from disteconometrics.estimators.hurdle_laws import HurdleEstimation, HurdleRowLaws
 from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
     OF_EFFECTS,
     Answering,
-    EffectsHeader,
-    EffectsResults,
     LawAnswers,
     NewRows,
     no_error_of_average,
-    saved_effects,
 )
 from disteconometrics.estimators.refit import AVERAGED, refitting
 from disteconometrics.estimators.results import FitFacts, FittedResult, LikelihoodCriteria, SavedResult

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,16 @@ import pandas as pd
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import as_given
+from disteconometrics.distributions.coded_mean import CodedMean
 from disteconometrics.distributions.functionals import listed
-from disteconometrics.errors import DataError, FileFormatError, OptionError
+from disteconometrics.distributions.recorded import Recording, recording_of
+from disteconometrics.errors import DataError, OptionError, WithheldError
 from disteconometrics.estimators.crossing import Crossable, Crossing
+from disteconometrics.estimators.effects_results import EffectsResults
 from disteconometrics.estimators.law_results import FUNCTIONALS, limits_beside_mass, limits_on_the_line
-from disteconometrics.estimators.results import SavedResult
-from disteconometrics.fields import Numbers
 from disteconometrics.inference.crossed_laws import Cell, CrossedLaws, InfluenceLaws
-from disteconometrics.inference.estimates import Estimated, Estimates, check_level, critical_value
-from disteconometrics.inference.held import ALL, MOST_HIDDEN, Held, all_held, warn_hidden, warn_not_held
+from disteconometrics.inference.estimates import Estimates, check_level, critical_value
+from disteconometrics.inference.held import ALL, Held, all_held, warn_hidden, warn_not_held
 from disteconometrics.inference.law_effects import (
     Answer,
     Averaged,
@@ -36,6 +37,7 @@ from disteconometrics.inference.law_effects import (
     check_target,
     error_of,
     estimates_of,
+    outcomes_of,
     point_of,
     row_gradients,
     row_values,
@@ -43,9 +45,9 @@ from disteconometrics.inference.law_effects import (
 )
 from disteconometrics.inference.law_functionals import MOMENTS, Functional
 from disteconometrics.inference.parallel import on_one_thread, progress
+from disteconometrics.inference.recorded_laws import RecordedRowLaws, read_recorded
 from disteconometrics.inference.variable_effects import (
     BEST_LINEAR,
-    CONTRAST,
     SLOPE,
     Effect,
     Seen,
@@ -59,25 +61,20 @@ from disteconometrics.inference.withheld import (
     settled,
     warn_unsupported,
 )
-from disteconometrics.tables import WIDTH, Section, Summary, number
 
 __all__ = [
     "FUNCTIONALS",
     "OF_EFFECTS",
     "Answering",
-    "EffectsHeader",
-    "EffectsResults",
     "LawAnswers",
     "NewRows",
     "no_error_of_average",
-    "saved_effects",
 ]
 
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
 MOST_GROUPS = 50
 FAR_APART = 2.0  # standard errors of their difference, from which coefficient and slope are marked
 ROUNDING = 1e-6  # share of a standard error that is no difference
-WHOSE = {"population": "population", "sample": "these rows"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +124,18 @@ class Answering:
         """Reasons by kind of moment, of those that the sample does not support, if they are asked for."""
         asked = {kind for kind, _ in self.functionals} & set(MOMENTS)
         return self.check_moments(self.whole) if self.check_moments is not None and asked else {}
+
+    def recorded(self, how: Recording, effects: bool) -> Answering:
+        """The same of what is recorded of outcomes, which records tell everywhere."""
+        own, check, seen = self.laws, self.check_moments, self.seen
+        return replace(
+            self,
+            functionals=read_recorded(self.functionals, how, effects),
+            laws=lambda X: RecordedRowLaws(own(X), how),
+            seen=None if seen is None else seen._replace(outcome=how.told(seen.outcome)),
+            check_moments=None if check is None else lambda _: check(self.whole),
+            held=ALL,
+        )
 
     @property
     def conditional(self) -> bool:
@@ -219,183 +228,6 @@ def no_error_of_average() -> OptionError:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class EffectsResults(Estimated):
-    """Effects of variables on functionals, with one covariance: a table, tests, a summary.
-
-    ``of`` names for each estimate its label, estimand and functional.  ``slopes`` are the average slopes
-    beside the best linear coefficients, NaN beside contrasts; ``apart`` says where the two differ by more
-    than two standard errors of their difference, ``beyond`` where records tell nothing of the law.
-
-    Examples
-    --------
-    >>> import disteconometrics as de
-    >>> effects = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel()).effects("mean")
-    >>> effects.table()[["estimand", "estimate"]].round(2)
-                                      estimand  estimate
-    log(income): mean  best linear coefficient      0.86
-    """
-
-    values: Estimates
-    slopes: Estimates
-    apart: tuple[bool, ...]
-    of: tuple[tuple[str, str, str], ...]
-    target: str
-    beyond: str = ""
-
-    @property
-    def estimates(self) -> Estimates:
-        """Best linear coefficients and average contrasts."""
-        return self.values
-
-    def __iter__(self) -> Iterator[str]:
-        """The labels, each once."""
-        return iter(dict.fromkeys(label for label, _, _ in self.of))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __getitem__(self, label: str) -> Estimates:
-        """The estimates of one label, named by functional."""
-        at = [i for i, (name, _, _) in enumerate(self.of) if name == label]
-        if not at:
-            raise KeyError(f"{label!r} is none of {', '.join(self)}.")
-        e = self.values
-        return e.others([self.of[i][2] for i in at], e.values[at], e.covariance[np.ix_(at, at)])
-
-    def table(self, level: float = 0.95) -> pd.DataFrame:
-        """Estimand, estimate with the six columns, average slope with its error, and whether they differ."""
-        found = self.values.table(level)
-        found.insert(0, "estimand", [estimand for _, estimand, _ in self.of])
-        return found.assign(
-            average_slope=self.slopes.values, slope_error=self.slopes.std_error, differs=list(self.apart)
-        )
-
-    def sections(self) -> tuple[Section, ...]:
-        """The sections of a summary, a row for each label; errors stand below where a page is too narrow."""
-        beside = self._sections(stacked=False)
-        return beside if all(s.natural_width() <= WIDTH for s in beside) else self._sections(stacked=True)
-
-    def _sections(self, stacked: bool) -> tuple[Section, ...]:
-        columns = tuple(dict.fromkeys(functional for _, _, functional in self.of))
-        out = []
-        for estimand in (BEST_LINEAR, SLOPE, CONTRAST):
-            rows: list[tuple[str, ...]] = []
-            for label in self:
-                at = [i for i, (name, kind, _) in enumerate(self.of) if (name, kind) == (label, estimand)]
-                if not at:
-                    continue
-                marks = [" "] * len(at) if stacked and any(self.apart) else [""] * len(at)
-                rows += _rows(label, self.values, at, marks, stacked)
-                if estimand == BEST_LINEAR:
-                    marks = [" *"[self.apart[i]] for i in at] if any(self.apart) else marks
-                    rows += _rows(f"  {SLOPE}", self.slopes, at, marks, stacked)
-            if rows:
-                heading = f"{estimand.capitalize()}, {WHOSE[self.target]}, on"
-                stubs, cells = tuple(r[0] for r in rows), tuple(r[1:] for r in rows)
-                out.append(Section(columns, stubs, cells, heading))
-        return tuple(out)
-
-    def notes(self) -> list[str]:
-        """What the foot of a summary says of the marks."""
-        notes = []
-        if any(self.apart):
-            notes.append(
-                "* The average slope is more than two standard errors of the difference from the best linear "
-                "coefficient: the relation bends, or the slope is read where rows are few."
-            )
-        known = np.isfinite(self.values.values).tolist()
-        if self.beyond and not all(known):
-            notes.append(
-                f"nan: the records tell nothing of where outcomes {self.beyond} lie, and more than "
-                f"{MOST_HIDDEN:.0%} of what is averaged is there; or nothing is left of the variable."
-            )
-        elif not all(k for k, (_, kind, _) in zip(known, self.of, strict=True) if kind == BEST_LINEAR):
-            notes.append(
-                "nan: the other variables, or the group, leave nothing of the variable, or the tail is too "
-                "heavy for a mean."
-            )
-        return notes
-
-    def summary(self, level: float = 0.95) -> Summary:
-        """The table that goes into a paper."""
-        check_level(level)
-        whole = len({label.split(" | ")[0] for label in self})
-        groups = (("Groups", f"{len(self) // whole}"),) if len(self) > whole else ()
-        head = (("Effects of", f"{whole} variables or levels"), *groups), (("Target", WHOSE[self.target]),)
-        return Summary("Effects on functionals of the law", head, self.sections(), tuple(self.notes()))
-
-    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """What a file keeps: words, and arrays by name."""
-        parts = {"effects": self.values, "slopes": self.slopes}
-        arrays = {f"{n}_{k}": getattr(e, k) for n, e in parts.items() for k in ("values", "covariance")}
-        return {
-            "of": [list(row) for row in self.of],
-            "apart": list(self.apart),
-            "target": self.target,
-            "beyond": self.beyond,
-        }, arrays
-
-    __repr__ = Estimated.__str__
-
-
-@dataclass(frozen=True)
-class EffectsHeader:
-    """What a file says of effects beside their arrays."""
-
-    of: tuple[tuple[str, str, str], ...]
-    apart: tuple[bool, ...]
-    target: Literal["population", "sample"]
-    beyond: str = ""
-
-
-def saved_effects(
-    saved: SavedResult, words: EffectsHeader | None, beside: Estimates
-) -> EffectsResults | None:
-    """The effects that a file holds, by the law of estimates ``beside`` them; None where it has none.
-
-    Raises
-    ------
-    FileFormatError
-    """
-    if words is None:
-        return None
-    q, a = len(words.of), saved.numbers(_EFFECTS, q=len(words.of))
-    on: dict[tuple[str, str], list[str]] = {}
-    for label, kind, functional in words.of:
-        on.setdefault((label, kind), []).append(functional)
-    known = all(kind in (BEST_LINEAR, SLOPE, CONTRAST) for _, kind in on)
-    first = next(iter(on.values()), [])
-    if len(words.apart) != q or not known or any(found != first for found in on.values()):
-        raise FileFormatError("the names and marks of the effects do not belong together")
-    names = tuple(f"{label}: {name}" for label, _, name in words.of)
-    values, slopes = (
-        beside.others(names, a[f"{n}_values"], a[f"{n}_covariance"]) for n in ("effects", "slopes")
-    )
-    return EffectsResults(values, slopes, words.apart, words.of, words.target, words.beyond)
-
-
-_EFFECTS = {
-    f"{which}_{part}": what
-    for which in ("effects", "slopes")
-    for part, what in {"values": Numbers("q", "any"), "covariance": Numbers("q q", "a covariance")}.items()
-}
-
-
-def _rows(
-    stub: str, e: Estimates, at: Sequence[int], marks: Sequence[str], stacked: bool
-) -> list[tuple[str, ...]]:
-    """Some estimates with their errors as a row of texts, or as two."""
-    values, errors = [number(e.values[i]) for i in at], [f"({number(e.std_error[i])})" for i in at]
-    if not stacked:
-        return [(stub, *(f"{v} {se}{m}" for v, se, m in zip(values, errors, marks, strict=True)))]
-    first, second = (
-        [f"{v}{m}" for v, m in zip(values, marks, strict=True)],
-        [f"{se} " if marks[0] else se for se in errors],
-    )
-    return [(stub, *first), ("", *second)]
-
-
 class LawAnswers(Crossable):
     """The answers of a result with a law for every row; it offers `answering`."""
 
@@ -405,6 +237,58 @@ class LawAnswers(Crossable):
 
         ``near`` asks for the laws from which numbers at rows come, whose bias is small beside their error.
         """
+
+    @property
+    def recorded_mean(self) -> CodedMean:
+        """The mean of what is recorded, max(floor, min(y, cap)), as a functional of laws of the outcome.
+
+        Decompositions and counterfactuals take it; other answers say ``of="recorded"``.
+
+        Raises
+        ------
+        WithheldError
+            If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> engel = de.datasets.engel()
+        >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
+        >>> res = de.NormalRegression("topcoded(foodexp, at=900) ~ income").fit(engel)
+        >>> res.recorded_mean
+        CodedMean(low=-inf, high=900.0)
+        """
+        how, spec = recording_of(self.spec), self.spec  # type: ignore[attr-defined]
+        if any(r.name not in ("bottomcoded", "topcoded") for r in spec.outcome.recorders):
+            raise WithheldError(
+                f"The mean of what is recorded is no functional of the outcome's law where it was "
+                f'{"; ".join(map(str, spec.outcome.recorders))}: say of="recorded" in the answers.'
+            )
+        return CodedMean() if how is None else CodedMean(how.low, how.high)
+
+    def recording_asked(self, of: Any, on: Any) -> Recording | None:
+        """How outcomes were recorded, if answers are of that; None where they are of the outcome itself."""
+        if of not in ("outcome", "recorded"):
+            raise OptionError(f"of={of!r} is not known; use 'outcome' or 'recorded'.")
+        how = recording_of(self.spec) if of == "recorded" else None  # type: ignore[attr-defined]
+        if how is not None and on is not None:
+            raise OptionError(f"on={on!r}: what is recorded stands on the scale of the formula.")
+        return how
+
+    def _answering(self, names: Any, on: Any, of: Any, *, near: bool) -> Answering:
+        """What answers need, of the outcome or of what is recorded of it."""
+        how = self.recording_asked(of, on)
+        a = self.answering(names, on, near=near)
+        return a if how is None else a.recorded(how, near)
+
+    def _of_new(self, names: Any, on: Any, of: Any, new: Any) -> tuple[NewRows, Any]:
+        """What predictions of new rows need, of the outcome or of what is recorded of it."""
+        how = self.recording_asked(of, on)
+        a, index = self.new_answering(names, on, new)
+        if how is not None:
+            functionals = read_recorded(a.functionals, how, False)
+            a = a._replace(functionals=functionals, laws=RecordedRowLaws(a.laws, how), held=ALL)
+        return a, index
 
     @abstractmethod
     def row_laws(self, new: Any) -> RowLaws:
@@ -433,7 +317,13 @@ class LawAnswers(Crossable):
 
     @on_one_thread
     def functionals(
-        self, names: Any = FUNCTIONALS, *, on: Any = None, by: Any = None, target: str = "population"
+        self,
+        names: Any = FUNCTIONALS,
+        *,
+        on: Any = None,
+        by: Any = None,
+        target: str = "population",
+        of: str = "outcome",
     ) -> Estimates:
         """Functionals of the law averaged over the rows of the fit: T(Σ w_i F(· | x_i)).
 
@@ -448,6 +338,10 @@ class LawAnswers(Crossable):
             covariance; None for all rows.  Contrasts are ``.linear("mean | d = 1 - mean | d = 0")``.
         target : {"population", "sample"}
             Whether errors are those of the population that the rows are from, or take the rows as given.
+        of : {"outcome", "recorded"}
+            Whether functionals are those of the outcome, or of what is recorded of it: of a left side
+            ``topcoded(y, at=40)`` the law of min(y, 40), whose quantiles at the cap, as on a grid, do not
+            move and have no standard error.
 
         Returns
         -------
@@ -467,7 +361,7 @@ class LawAnswers(Crossable):
         [0.0262, 0.009]
         """
         check_target(target)
-        a = self.answering(some(names), on, near=False)
+        a = self._answering(some(names), on, of, near=False)
         groups, whose = a.groups(by), target if a.conditional else "sample"
         averages = [a.whole if by is None else replace(a.whole, shares=shares) for _, shares in groups]
         parts = [(law, f) for f in a.functionals for law in averages]
@@ -489,6 +383,7 @@ class LawAnswers(Crossable):
         on: Any = None,
         by: Any = None,
         target: str = "population",
+        of: str = "outcome",
     ) -> Estimates:
         """Average contrast Σ w_i [m(x_i with the variable at ``high``) − m(x_i with it at ``low``)].
 
@@ -504,7 +399,7 @@ class LawAnswers(Crossable):
         names : one or several functionals m of the law of a row; ``mean``, ``std``, ``var``, ``median``,
             ``q[0.9]``, ``prob[a,b]``, ``gini``, ``theil``, ``mld``, ``var_log`` are differentiated exactly,
             others, and functions of a law, numerically and without a step.
-        on, by, target : as in `functionals`.
+        on, by, target, of : as in `functionals`.
 
         Returns
         -------
@@ -532,10 +427,10 @@ class LawAnswers(Crossable):
         array([0.63])
         """
 
-        def of(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
+        def answers(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
             return rows.contrast(rows.scenario.check_variable(variable), low, high, functionals)
 
-        return self._averaged(of, names, on, by, target)
+        return self._averaged(answers, self._answering(some(names), on, of, near=True), by, target)
 
     def derivative(
         self,
@@ -545,6 +440,7 @@ class LawAnswers(Crossable):
         on: Any = None,
         by: Any = None,
         target: str = "population",
+        of: str = "outcome",
     ) -> Estimates:
         """Average slope Σ w_i ∂m(x_i)/∂v of each functional in a numeric variable v.
 
@@ -559,7 +455,7 @@ class LawAnswers(Crossable):
         ----------
         variable : a numeric column of the right side.
         names : as in `effect`.
-        on, by, target : as in `functionals`.
+        on, by, target, of : as in `functionals`.
 
         Returns
         -------
@@ -582,23 +478,21 @@ class LawAnswers(Crossable):
         array([1.1])
         """
 
-        def of(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
+        def answers(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
             return rows.slope(rows.scenario.check_variable(variable), functionals)
 
-        return self._averaged(of, names, on, by, target)
+        return self._averaged(answers, self._answering(some(names), on, of, near=True), by, target)
 
     @on_one_thread
     def _averaged(
         self,
         of: Callable[[VariableEffects, Sequence[Functional]], list[Answer]],
-        names: Any,
-        on: Any,
+        a: Answering,
         by: Any,
         target: str,
     ) -> Estimates:
         """Answers in every group, functional by functional, with one covariance."""
         check_target(target)
-        a = self.answering(some(names), on, near=True)
         groups = a.groups(by)
         found = [of(a.variables(shares), a.functionals) for _, shares in groups]
         answers = [found[g][i] for i in range(len(a.names)) for g in range(len(groups))]
@@ -609,7 +503,13 @@ class LawAnswers(Crossable):
 
     @on_one_thread
     def effects(
-        self, names: Any = OF_EFFECTS, *, on: Any = None, by: Any = None, target: str = "population"
+        self,
+        names: Any = OF_EFFECTS,
+        *,
+        on: Any = None,
+        by: Any = None,
+        target: str = "population",
+        of: str = "outcome",
     ) -> EffectsResults:
         """Effects of every variable: best linear coefficients of numbers, average contrasts of levels.
 
@@ -626,7 +526,7 @@ class LawAnswers(Crossable):
         Parameters
         ----------
         names : as in `effect`.
-        on, by, target : as in `functionals`.
+        on, by, target, of : as in `functionals`.
 
         Returns
         -------
@@ -642,10 +542,11 @@ class LawAnswers(Crossable):
             If the fitted tail is too heavy for a functional.
         """
         check_target(target)
-        known = self._known_effects(names, on, by, target)
+        recorded = self.recording_asked(of, on) is not None
+        known = None if recorded else self._known_effects(names, on, by, target)
         if known is not None:
             return known
-        a = self.answering(some(names), on, near=True)
+        a = self._answering(some(names), on, of, near=True)
         if not a.conditional:
             raise OptionError(f"{a.scenario.spec.formula!r} has no variables, so there are no effects.")
         found: list[tuple[str, Effect, list[Answer] | None]] = []
@@ -669,6 +570,7 @@ class LawAnswers(Crossable):
         ci: bool = False,
         on: Any = None,
         level: float = 0.95,
+        of: str = "outcome",
     ) -> Any:
         """Functionals of the law of each row of ``new``, with standard errors and limits given its x.
 
@@ -677,7 +579,7 @@ class LawAnswers(Crossable):
         new : table with the columns of the right side, or None for the rows of the fit.
         names : as in `effect`.
         ci : bool, whether to give errors and limits.
-        on : another scale, as in `functionals`.
+        on, of : as in `functionals`.
         level : float, confidence level.
 
         Returns
@@ -694,7 +596,7 @@ class LawAnswers(Crossable):
         InfiniteMomentWarning
             If the fitted tail is too heavy for a functional.
         """
-        a, index = self.new_answering(some(names), on, new)
+        a, index = self._of_new(some(names), on, of, new)
         critical, n = critical_value(check_level(level), a.estimation.df), a.laws.size
         parts = []
         warn_unsupported([kind for kind, _ in a.functionals], a.unsupported)
@@ -727,6 +629,9 @@ def _of_each_row(
     laws: RowLaws, functional: Functional, estimation: Estimation, critical: float, held: Held
 ) -> dict[str, Array]:
     """A functional of each row's law with error and limits; those of quantiles invert the band."""
+    own: Any = outcomes_of(laws)
+    if own is not None and functional[0] == "q":
+        return _recorded_quantiles(laws, _of_each_row(own, functional, estimation, critical, held))
     values, G = row_gradients(laws, functional)
     se = np.where(np.isnan(values), np.nan, estimation.errors(G))
     low, high = values - critical * se, values + critical * se
@@ -747,6 +652,13 @@ def _of_each_row(
         low, high = held.limits(low, high)
         se = np.where(values == point_of(laws), np.nan, se)  # what does not move has no error
     return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
+
+
+def _recorded_quantiles(laws: Any, found: dict[str, Array]) -> dict[str, Array]:
+    """Quantiles of outcomes as they are recorded, without errors where they do not move."""
+    out = {name: laws.told(found[name]) for name in ("estimate", "conf_low", "conf_high")}
+    out["std_error"] = np.where(laws.stands(found["estimate"]), np.nan, found["std_error"])
+    return {name: out[name] for name in found}
 
 
 def _of_each_variable(

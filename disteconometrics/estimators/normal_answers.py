@@ -233,6 +233,7 @@ class NormalAnswers(LawAnswers):
         ci: bool = False,
         on: Any = None,
         level: float = 0.95,
+        of: str = "outcome",
     ) -> Any:
         """E(y | x) for new rows, or functionals of their laws, with intervals on request.
 
@@ -245,7 +246,7 @@ class NormalAnswers(LawAnswers):
         names : functionals of the law of a row, such as ``["mean", "q[0.9]"]``; None is the mean, in a frame
             of its own.
         ci : bool, whether to give estimate, std_error, conf_low and conf_high.
-        on : another scale, as in `functionals`.
+        on, of : as in `functionals`.
         level : float, confidence level.
 
         Returns
@@ -258,8 +259,9 @@ class NormalAnswers(LawAnswers):
         MissingColumnError, LevelError, DataError, NeedsData
         """
         level = check_level(level)
-        if names is not None or on is not None:
-            return super().predict(new, "mean" if names is None else names, ci=ci, on=on, level=level)
+        if names is not None or on is not None or self.recording_asked(of, on) is not None:
+            names = "mean" if names is None else names
+            return super().predict(new, names, ci=ci, on=on, level=level, of=of)
         X, mean, index = self._new_rows(new)
         if not ci:
             return pd.Series(mean, index=index)

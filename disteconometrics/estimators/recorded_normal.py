@@ -12,7 +12,6 @@ from disteconometrics.arrays import Array
 from disteconometrics.checks import flag
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
@@ -307,29 +306,6 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         V = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
         chosen = self.use_t or isinstance(cov, Cluster) if use_t is None else flag(use_t, "use_t")
         return replace(self, covariance=_of_coefficients(V), joint=V, use_t=chosen)
-
-    @property
-    def recorded_mean(self) -> CodedMean:
-        """The mean of what is recorded, max(floor, min(y, cap)), for `effect`, `derivative` and `predict`.
-
-        Raises
-        ------
-        WithheldError
-            If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
-
-        Examples
-        --------
-        Effects on it are those on the outcome times the probability of lying between the limits:
-
-        >>> import disteconometrics as de
-        >>> engel = de.datasets.engel()
-        >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
-        >>> res = de.NormalRegression("topcoded(foodexp, at=900) ~ income").fit(engel)
-        >>> effects = res.effect("income", 1000, 2000, ["mean", res.recorded_mean])
-        >>> effects.values.round(1).tolist()
-        [493.3, 272.9]
-        """
-        return recorded_mean(self.spec)
 
     # ---- what has no meaning -------------------------------------------------------------------------------
 

@@ -110,7 +110,7 @@ def all_held(parts: Sequence[Held]) -> Held:
 def warn_not_held(names: Sequence[str], held: Held) -> None:
     """Warn of functionals that are withheld because records tell nothing of them."""
     if names:
-        hint = "ask for quantiles and probabilities inside, or effects on the result's recorded_mean"
+        hint = "ask for quantiles and probabilities inside, or of='recorded' for what is recorded"
         text = (
             f"Withheld: {', '.join(dict.fromkeys(names))}. The records tell nothing of where outcomes "
             f"{held.beyond} lie; {hint}."

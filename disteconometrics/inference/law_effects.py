@@ -58,6 +58,7 @@ __all__ = [
     "estimates_of",
     "half",
     "needs_population",
+    "outcomes_of",
     "point_of",
     "row_gradients",
     "row_values",
@@ -132,6 +133,11 @@ def point_of(laws: Any) -> float | None:
     """Where the laws of rows have a mass; None of continuous ones."""
     point: float | None = getattr(laws, "point", None)
     return point
+
+
+def outcomes_of(laws: Any) -> Any:
+    """The laws of outcomes behind those of what is recorded of them; None of laws of outcomes."""
+    return laws.own if hasattr(laws, "told") else None
 
 
 def row_values(laws: RowLaws, functional: Functional, W: Array) -> RowValues:
@@ -415,9 +421,34 @@ class Averaged:
             y = float(new)
         return y
 
+    @cached_property
+    def _outcome(self) -> Averaged | None:
+        """The average law of outcomes, where the laws are of what is recorded of them."""
+        own = outcomes_of(self.laws)
+        return None if own is None else Averaged(own, self.shares)
+
+    @property
+    def _records(self) -> Any:
+        """The laws of what is recorded, `inference.recorded_laws.RecordedRowLaws`."""
+        return self.laws
+
+    def _recorded(self, own: Averaged, functional: Functional) -> Answer:
+        """A quantile or a mean of what is recorded: the former is that of the outcome, recorded."""
+        if functional[0] == "mean":
+            laws, w = self._own
+            found = laws.by_row(functional, w[:, None])
+            return Answer(float(w @ found.values), found.sums[0], self.averaging(found.values))
+        a = own.functional(functional)
+        if not self._records.stands(np.array(a.value)):
+            return a
+        told = float(self._records.told(a.value))
+        return Answer(told, 0 * a.gradient, np.zeros(len(self.shares)), at_mass=True)
+
     def functional(self, functional: Functional) -> Answer:
         """A functional of the average with its gradient and averaging rows."""
         kind, numbers = functional
+        if self._outcome is not None and kind in ("q", "mean"):
+            return self._recorded(self._outcome, functional)
         if self.held.hides(functional) or (kind == "prob" and self.held.hides_between(numbers)):
             return self._withheld
         if kind == "q":
@@ -501,19 +532,31 @@ class Averaged:
         """A first step (1,) away from a mass."""
         return np.array([abs(self.quantile(0.9) - self.quantile(0.1)) / 8 or 1.0])
 
+    @property
+    def _edges(self) -> list[float]:
+        """Outcomes at which masses begin and end."""
+        point = self.point
+        edges = [] if point is None else [just_below(point), point]
+        if self._outcome is not None:
+            how = self._records.how
+            edges += [y for y in (how.low, just_below(how.high)) if np.isfinite(y)]
+        return edges
+
     def near_mass(self, tau: float, error: Callable[[Answer], float]) -> bool:
         """Whether a level is so near to F at the ends of a mass that its quantile may be on either side."""
-        point = self.point
-        if point is None:
-            return False
-        target = float(self._own[0].link.quantile(np.array(tau)))
-        ends = [self.on_link(y) for y in (just_below(point), point)]
+        ends = [self.on_link(y) for y in self._edges]
+        target = float(self._own[0].link.quantile(np.array(tau))) if ends else 0.0
         return any(abs(a.value - target) < UNSURE * error(a) for a in ends)
 
     def quantile_limits(
         self, tau: float, error: Callable[[Answer], float], critical: float, y: float, se: float
     ) -> tuple[float, float]:
         """Limits of a quantile y with error se: where the band z̄ ± c·se of z̄ meets Λ⁻¹(τ), on the line."""
+        if self._outcome is not None:
+            a = self._outcome.functional(("q", (tau,)))
+            limits = self._outcome.quantile_limits(tau, error, critical, a.value, error(a))
+            low, high = self._records.told(limits)
+            return float(low), float(high)
         laws, point = self._own[0], self.point
         target, support = float(laws.link.quantile(np.array(tau))), laws.support
 

@@ -404,8 +404,16 @@ class VariableEffects:
 
     def _exact(self, columns: Indices, D: Array, functionals: Sequence[Functional]) -> list[Answer]:
         laws: Any = self._own
-        found = [laws.slopes(f, columns, D, self.shares[:, None]) for f in functionals]
-        return [self._average(f.values, f.sums[0]) for f in found]
+
+        def slopes(functional: Functional) -> RowValues:
+            kind, levels = functional
+            if kind != "difference":
+                found: RowValues = laws.slopes(functional, columns, D, self.shares[:, None])
+                return found
+            a, b = (slopes(("q", (t,))) for t in levels)
+            return RowValues(a.values - b.values, a.sums - b.sums)
+
+        return [self._average(f.values, f.sums[0]) for f in map(slopes, functionals)]
 
     # ---- best linear coefficients --------------------------------------------------------------------------
 

@@ -168,11 +168,16 @@ def by_threshold(y: Indices, upper: Array, lower: Array, thresholds: int) -> Arr
     >>> by_threshold(np.array([0, 1, 2]), np.ones(3), np.full(3, 5.0), 2).tolist()
     [[1.0, 0.0], [5.0, 1.0], [0.0, 5.0]]
     """
-    rows = np.arange(len(y))
+    return _at_ends(y, upper, lower, thresholds)[:, 1:-1]
+
+
+def _at_ends(y: Indices, upper: Array, lower: Array, thresholds: int) -> Array:
+    """As `by_threshold`, between the columns (n, J + 1) of the outer ends."""
     out = np.zeros((len(y), thresholds + 2))
-    out[rows, y + 1] = upper
-    out[rows, y] = lower
-    return out[:, 1:-1]
+    at = np.arange(0, out.size, thresholds + 2) + y
+    out.ravel()[at + 1] = upper
+    out.ravel()[at] = lower
+    return out
 
 
 def _sums(y: Indices, upper: Array, lower: Array, thresholds: int) -> Array:
@@ -222,7 +227,7 @@ def evaluate(
     score = np.concatenate([-((t.upper + t.lower) @ X), _sums(y, t.upper, t.lower, cuts)])
     H = np.zeros((k + cuts,) * 2)
     H[:k, :k] = (X.T * (t.upper_weight + t.lower_weight)) @ X
-    H[:k, k:] = -X.T @ by_threshold(y, t.upper_weight, t.lower_weight, cuts)
+    H[:k, k:] = -(X.T @ _at_ends(y, t.upper_weight, t.lower_weight, cuts))[:, 1:-1]
     H[k:, :k] = H[:k, k:].T
     shared = np.bincount(y, t.shared, cuts + 1)
     at, after = np.arange(k, k + cuts), np.arange(k + 1, k + cuts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.distributions.atom import WithMass
-from disteconometrics.distributions.recorded import RecordedLaw
+from disteconometrics.distributions.recorded import RecordedLaw, recording_of
 from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.inference.recorded_laws import RecordedRowLaws
 
 OUTCOME = de.Normal([0.2, 3.0, 1.4], [1.0, 2.0, 0.3])
 MASS = WithMass(OUTCOME, 0.0, [0.3, 0.1, 0.8])
@@ -30,6 +32,8 @@ CASES: dict[str, tuple[Any, dict[str, float], Callable[[Any], Any]]] = {
         {**HALF, "low": 0.0, "high": 2.0},
         lambda y: np.clip(np.round(y * 2) / 2, 0, 2),
     ),
+    "mass, nearest": (MASS, HALF, lambda y: np.round(y * 2) / 2),
+    "mass, up": (MASS, {"to": 0.5, "above": 0.0}, lambda y: np.ceil(y * 2) / 2),
     "mass, cap": (MASS, {"high": 1.5}, lambda y: np.minimum(y, 1.5)),
 }
 
@@ -114,6 +118,14 @@ def test_laws_of_fits(estimator: Any) -> None:
     law, told = both("mass(topcoded(z, at=5), 0)")
     assert told.mass(0.0) == pytest.approx(law.share)
     assert told.mass(5.0) == pytest.approx((1 - law.share) * law.rest.sf(5.0))
+    law, told = both("mass(rounded(zr, to=1), 0)")  # what rounds to the point is told as the mass is
+    assert told.mass(0.0) == pytest.approx(law.cdf(0.5) - law.cdf(-0.5))
+    if estimator is de.FlowDensity:
+        positive = de.FlowDensity("mass(brackets(z, [0, 3, 4, inf]), 0) ~ x", support="positive")
+        law = positive.fit(table()).distribution(new)
+        told = law.recorded()  # the mass is the lowest class
+        assert told.mass(0.0) == pytest.approx(law.share)
+        assert told.cdf(1.0) == pytest.approx(law.cdf(3.0))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +135,8 @@ def test_laws_of_fits(estimator: Any) -> None:
         ("topcoded(c, at=cap)", "column"),
         ("brackets(y, [-10, 3, 4, 5, inf])", "no class"),
         ("exp(rounded(r, to=1))", "inside of a function"),
-        ("mass(rounded(zr, to=1), 0)", "beside a mass"),
+        ("mass(rounded(zr, to=1, direction='down'), 0)", "beside a mass"),
+        ("mass(brackets(z, [-1, 3, 4, 5, inf]), 0)", "among the brackets"),
         ("y", "does not say how"),
     ],
 )
@@ -156,3 +169,116 @@ def test_the_likelihood_is_that_of_the_recorded_law(estimator: Any, left: str, c
     res = estimator(f"{left} ~ x").fit(table())
     law = res.distribution(table()[["x"]]).recorded()
     assert law.logpdf(table()[column].to_numpy()).sum() == pytest.approx(res.llf, rel=1e-9)
+
+
+# ---- answers of what is recorded ---------------------------------------------------------------------------
+
+NAMES = ("mean", "std", "q[0.3]", "prob[3,5]", "iqr")
+
+
+@pytest.mark.parametrize("estimator", [de.NormalRegression, de.FlowDensity, de.Logit])
+def test_of_what_was_told_exactly_both_are_one(estimator: Any) -> None:
+    """To the bit, in every answer."""
+    data = table().assign(b=lambda d: (d.y > 4) * 1.0, d=lambda d: d.r % 2)
+    res = estimator("b ~ x + d" if estimator is de.Logit else "y ~ x + d").fit(data)
+    names = "mean" if estimator is de.Logit else NAMES
+    asks = {
+        "functionals": (names,),
+        "effect": ("d", 0, 1, names),
+        "derivative": ("x", names),
+        "effects": (names,),
+    }
+    for ask, given in asks.items():
+        one, other = (getattr(res, ask)(*given, of=of) for of in ("outcome", "recorded"))
+        assert one.table().equals(other.table())
+        with pytest.raises(OptionError, match="'outcome' or 'recorded'"):
+            getattr(res, ask)(*given, of="latent")
+    assert res.predict({"x": [0.0], "d": [1]}, of="recorded").equals(res.predict({"x": [0.0], "d": [1]}))
+
+
+LAWS = {
+    "topcoded(c, at=5)": ("normal", "flow"),
+    "rounded(r, to=1)": ("normal", "flow"),
+    "mass(topcoded(z, at=5), 0)": ("normal",),
+}
+
+
+@pytest.mark.parametrize(("left", "kind"), [(left, kind) for left, kinds in LAWS.items() for kind in kinds])
+def test_answers_of_what_is_recorded(left: str, kind: str) -> None:
+    """Values are those of the recorded law; gradients are differences; limits of quantiles are recorded."""
+    rounded = "rounded" in left
+    names = [n for n in ("mean", "q[0.4]", "q[0.97]", "prob[3,5]", "std") if not (rounded and n == "std")]
+    model = de.NormalRegression if kind == "normal" else de.FlowDensity
+    res = model(f"{left} ~ x", **({} if kind == "normal" else {"flow": de.MonotoneSpline("linear")}))
+    res = res.fit(table())
+    found = res.functionals(names, of="recorded")
+    law = res.distribution(table()[["x"]]).recorded().average()
+    want = [float(law.functional(n)) for n in names]
+    assert found.values == pytest.approx(want, rel=1e-6)
+    of_y = res.answering("q[0.4]", None, near=False).whole.functional(("q", (0.4,)))
+    assert found.values[1] == (np.round(of_y.value) if rounded else of_y.value)
+    assert np.isnan(found.std_error).tolist() == [n[0] == "q" and (rounded or n == "q[0.97]") for n in names]
+    ends = found.interval()[names.index("q[0.97]")]
+    assert np.array_equal(ends, np.round(ends))  # the cap, and the grid
+
+    how = recording_of(res.spec)
+    a = res.answering(names, None, near=False).recorded(how, False)
+    laws = a.laws(a.X[:5])
+    W = np.random.default_rng(1).normal(size=(5, 2))
+    for functional in a.functionals:
+        one = laws.by_row(functional, W)
+        values, G = laws.each(functional)
+        np.testing.assert_allclose(W.T @ G, one.sums, rtol=1e-6, atol=1e-9)
+        assert values == pytest.approx(one.values)
+        for j in range(G.shape[1]):
+            step = 1e-5
+            up, down = (
+                RecordedRowLaws(moved(laws.own, j, s * step), how).by_row(functional, W).values
+                for s in (1, -1)
+            )
+            np.testing.assert_allclose(W.T @ (up - down) / (2 * step), one.sums[:, j], rtol=1e-4, atol=1e-6)
+
+
+def moved(laws: Any, j: int, by: float) -> Any:
+    """Laws of rows with one coefficient moved."""
+    if hasattr(laws, "rest"):
+        k = len(laws.occurs.coefficients)
+        if j >= k:
+            return replace(laws, rest=moved(laws.rest, j - k, by))
+        return replace(laws, occurs=replace(laws.occurs, eta=laws.occurs.eta + by * laws.occurs.X[:, j]))
+    if hasattr(laws, "sigma"):
+        if j == len(laws.beta):
+            return replace(laws, sigma=laws.sigma + by)
+        return replace(laws, eta=laws.eta + by * laws.X[:, j])
+    own = laws.own.take(laws.where) if hasattr(laws, "where") else laws
+    theta = own.solution.theta.copy()
+    theta[j] += by
+    return replace(own, solution=replace(own.solution, theta=theta))
+
+
+def test_effects_on_what_is_recorded_are_those_of_the_capped_law() -> None:
+    """Of a Tobit; at a cap nothing moves, and what lies on a grid has no effect with an error."""
+    res = de.NormalRegression("topcoded(c, at=5) ~ x").fit(table())
+    low, high = (res.distribution(table()[["x"]].assign(x=v)).recorded() for v in (0.0, 2.0))
+    names = ["mean", "q[0.5]", "prob[3,5]"]
+    found = res.effect("x", 0.0, 2.0, names, of="recorded")
+    want = [float(np.mean(high.functional(n) - low.functional(n))) for n in names]
+    assert found.values == pytest.approx(want, rel=1e-7)
+    assert found.values[1] < res.effect("x", 0.0, 2.0, "q[0.5]").values[0]
+    at = res.predict({"x": [0.0, 4.0]}, ["q[0.5]"], ci=True, of="recorded")
+    assert at.estimate.iloc[1] == at.conf_high.iloc[1] == 5.0
+    assert np.isnan(at.std_error).tolist() == [False, True]
+    rounded = de.NormalRegression("rounded(r, to=1) ~ x").fit(table())
+    for ask in (
+        lambda: rounded.effects("q[0.5]", of="recorded"),
+        lambda: rounded.functionals("std", of="recorded"),
+        lambda: (
+            de.NormalRegression("brackets(y, [-inf, 3, 5, inf]) ~ x")
+            .fit(table())
+            .functionals("mean", of="recorded")
+        ),
+    ):
+        with pytest.raises(WithheldError):
+            ask()
+    with pytest.raises(OptionError, match="scale of the formula"):
+        rounded.functionals("mean", on=[de.Exp()], of="recorded")

@@ -228,8 +228,9 @@ def test_effects_on_what_is_recorded() -> None:
     eta = res.predict().to_numpy()
     want = (norm.cdf(eta / res.sigma) * res.params["x"]).mean()
     assert res.derivative("x", told).values[0] == pytest.approx(want, rel=1e-7)
+    assert res.derivative("x", "mean", of="recorded").values[0] == pytest.approx(want, rel=1e-7)
     mean = eta * norm.cdf(eta / res.sigma) + res.sigma * norm.pdf(eta / res.sigma)
-    rows = res.predict(None, [told], ci=True)
+    rows = res.predict(None, ["mean"], ci=True, of="recorded")
     np.testing.assert_allclose(rows["estimate"], mean, rtol=1e-10, atol=1e-14)
     gradient = np.column_stack([res.rows.X * norm.cdf(eta / res.sigma)[:, None], norm.pdf(eta / res.sigma)])
     se = np.sqrt(np.einsum("ij,jk,ik->i", gradient, res.joint_covariance.matrix, gradient))
@@ -240,7 +241,7 @@ def test_effects_on_what_is_recorded() -> None:
     draws = np.random.default_rng(0).normal(both.predict().to_numpy(), both.sigma, (20_000, ROWS))
     assert told(law) == pytest.approx(np.clip(draws, 0, np.log(4)).mean(), abs=1e-3)
     assert told(both.distribution()).mean() == pytest.approx(float(told(law)), rel=1e-5)
-    with pytest.raises(WithheldError, match="told in brackets"):
+    with pytest.raises(WithheldError, match="Of brackets a class"):
         _ = fit(LEFT["brackets"]).recorded_mean
 
 

@@ -15,8 +15,9 @@ from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.binary.extrapolation import Ranges, warn_new
 from disteconometrics.estimators.binary.fit import BinaryRows
 from disteconometrics.estimators.binary.fitted_index import FittedIndex
+from disteconometrics.estimators.effects_results import EffectsResults
 from disteconometrics.estimators.index_laws import ProbabilityRowLaws, check_mean
-from disteconometrics.estimators.law_answers import Answering, EffectsResults, LawAnswers, NewRows
+from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 from disteconometrics.inference.law_effects import MEstimation
 
@@ -118,6 +119,7 @@ class BinaryAnswers(LawAnswers):
         ci: bool = False,
         on: Any = None,
         level: float = 0.95,
+        of: str = "outcome",
         linear: bool = False,
     ) -> Any:
         """P(y = 1 | x) for new rows, with intervals on request.
@@ -126,7 +128,7 @@ class BinaryAnswers(LawAnswers):
         ----------
         new : table with the columns of the right side, or None for the rows of the fit; a source, as `fit`
             takes it, is read a few rows at a time.
-        names, on : as results of other outcomes take them; "mean" and None are all there is here.
+        names, on, of : as results of other outcomes take them; "mean", None and "outcome" are all here.
         ci : bool
             Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those
             of x'β, carried through the law, so they lie in [0, 1].
@@ -148,6 +150,7 @@ class BinaryAnswers(LawAnswers):
         """
         level = check_level(level)
         self.read_names(names, on)
+        self.recording_asked(of, on)  # checks it
         X, offset, rows = self._new_rows(new)
         if new is not None:
             warn_new(self.seen, self.spec, new, X)
@@ -168,10 +171,16 @@ class BinaryAnswers(LawAnswers):
         return pd.DataFrame({"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}, index=rows)
 
     def functionals(
-        self, names: Any = MEAN, *, on: Any = None, by: Any = None, target: str = "population"
+        self,
+        names: Any = MEAN,
+        *,
+        on: Any = None,
+        by: Any = None,
+        target: str = "population",
+        of: str = "outcome",
     ) -> Estimates:
         """P(y = 1) averaged over the rows of the fit; see `LawAnswers.functionals`."""
-        return super().functionals(names, on=on, by=by, target=target)
+        return super().functionals(names, on=on, by=by, target=target, of=of)
 
     def effect(
         self,
@@ -183,9 +192,10 @@ class BinaryAnswers(LawAnswers):
         on: Any = None,
         by: Any = None,
         target: str = "population",
+        of: str = "outcome",
     ) -> Estimates:
         """Average contrast of P(y = 1), as ``margins({variable: (low, high)})``; see `LawAnswers.effect`."""
-        return super().effect(variable, low, high, names, on=on, by=by, target=target)
+        return super().effect(variable, low, high, names, on=on, by=by, target=target, of=of)
 
     def derivative(
         self,
@@ -195,15 +205,22 @@ class BinaryAnswers(LawAnswers):
         on: Any = None,
         by: Any = None,
         target: str = "population",
+        of: str = "outcome",
     ) -> Estimates:
         """Average slope of P(y = 1), as ``margins(variable)``; see `LawAnswers.derivative`."""
-        return super().derivative(variable, names, on=on, by=by, target=target)
+        return super().derivative(variable, names, on=on, by=by, target=target, of=of)
 
     def effects(
-        self, names: Any = MEAN, *, on: Any = None, by: Any = None, target: str = "population"
+        self,
+        names: Any = MEAN,
+        *,
+        on: Any = None,
+        by: Any = None,
+        target: str = "population",
+        of: str = "outcome",
     ) -> EffectsResults:
         """Average slopes of numbers and contrasts of levels, as `margins`; see `LawAnswers.effects`."""
-        return super().effects(names, on=on, by=by, target=target)
+        return super().effects(names, on=on, by=by, target=target, of=of)
 
 
 def _laws(fitted: FittedIndex, offset: Array | None, X: Array) -> Any:

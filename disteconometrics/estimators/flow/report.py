@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from disteconometrics.estimators.effects_results import WHOSE, EffectsResults
 from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_rows import FlowFacts
-from disteconometrics.estimators.law_answers import WHOSE, EffectsResults
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.report.summary import estimates_section, rows_dropped, weights_notes
 from disteconometrics.tables import Summary

@@ -13,11 +13,11 @@ import pandas as pd
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import StreamDesign
-from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
 from disteconometrics.distributions.functionals import functional_name, listed, mean_between
 from disteconometrics.distributions.recorded import with_recording
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import FileFormatError, NeedsData
+from disteconometrics.estimators.effects_results import EffectsHeader, EffectsResults, saved_effects
 from disteconometrics.estimators.flow import held_out as checking
 from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.held_out import FlowDiagnosis, Hypothesis
@@ -40,12 +40,9 @@ from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
     OF_EFFECTS,
     Answering,
-    EffectsHeader,
-    EffectsResults,
     LawAnswers,
     NewRows,
     no_error_of_average,
-    saved_effects,
 )
 from disteconometrics.estimators.refit import AVERAGED, refitting
 from disteconometrics.estimators.results import FittedResult, SavedResult
@@ -320,28 +317,6 @@ class FlowResults(FittedResult, LawAnswers):
     def held(self) -> Held:
         """The outcomes between which the records of the rows tell the law; all where none is hidden."""
         return ALL if self.facts.records is None else self.facts.records.held
-
-    @property
-    def recorded_mean(self) -> CodedMean:
-        """The mean of what is recorded, max(floor, min(y, cap)), for `effect`, `derivative` and `predict`.
-
-        Records tell it, whatever the law is beyond the cap.
-
-        Raises
-        ------
-        WithheldError
-            If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> engel = de.datasets.engel()
-        >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
-        >>> res = de.FlowDensity("topcoded(foodexp, at=900) ~ log(income)").fit(engel)
-        >>> res.effect("income", 500.0, 1000.0, res.recorded_mean).values.round(-1)
-        array([300.])
-        """
-        return recorded_mean(self.spec)
 
     def _held(self, flow: SplineFlow) -> Held:
         """The same on the scale of a flow."""

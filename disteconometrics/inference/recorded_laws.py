@@ -1,0 +1,206 @@
+"""Laws of what is recorded of each row's outcome, with gradients: of caps, floors and grids.
+
+A record R = t(Y) is a monotone function t of the outcome, so that quantiles and their limits are t of those
+of the outcome: at a cap, or on a grid, they do not move and have no standard error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.recorded import RecordedLaw, Recording
+from disteconometrics.distributions.support import Support
+from disteconometrics.errors import WithheldError
+from disteconometrics.inference.law_effects import AtOutcome, RowLaws, RowMoments, RowValues, point_of
+from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.likelihoods.monotone import BaseLaw
+
+__all__ = ["RecordedRowLaws", "read_recorded"]
+
+EACH = 256  # rows whose own gradients are taken at once
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedRowLaws:
+    """The laws of what is recorded of n rows; see `inference.law_effects.RowLaws`.
+
+    Parameters
+    ----------
+    own : RowLaws of the outcomes.
+    how : Recording, the caps and the grid.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel())
+    >>> own = res.row_laws({"income": [500.0, 1500.0]})
+    >>> told = RecordedRowLaws(own, Recording(high=900.0))
+    >>> told.by_row(("q", (0.9,)), np.zeros((2, 1))).values.round(1).tolist()
+    [535.7, 900.0]
+    """
+
+    own: RowLaws
+    how: Recording
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return self.own.size
+
+    @property
+    def link(self) -> BaseLaw:
+        """That of the outcomes."""
+        return self.own.link
+
+    @property
+    def point(self) -> float | None:
+        """Where the outcomes have a mass."""
+        return point_of(self.own)
+
+    @property
+    def support(self) -> Support:
+        """Where the outcomes live."""
+        return self.own.support
+
+    @property
+    def origin(self) -> float:
+        """That of the outcomes."""
+        return self.own.origin
+
+    @cached_property
+    def law(self) -> RecordedLaw:
+        """The law of every row."""
+        return self.how.law(self.own.law)
+
+    def told(self, y: Any) -> Array:
+        """What is recorded of outcomes."""
+        return self.how.told(np.asarray(y, dtype=float))
+
+    def take(self, rows: Any) -> RecordedRowLaws:
+        """The laws of some rows."""
+        return RecordedRowLaws(self.own.take(rows), self.how)
+
+    def stands(self, y: Array) -> Mask:
+        """Where what is recorded of outcomes does not move with them, at a cap or on a grid."""
+        return np.asarray((self.told(y) != y) | (self.how.to is not None))
+
+    # ---- at an outcome -------------------------------------------------------------------------------------
+
+    def _inside(self, y: float) -> bool:
+        return self.how.low <= y < self.how.high
+
+    def at(self, y: float) -> AtOutcome:
+        """Distribution function (n,) at a record, and the density of the outcome there between the caps."""
+        if self._inside(y):
+            return self.own.at(float(self.how.last(np.array(y))))
+        none = np.zeros(self.size)
+        return AtOutcome(none + (y >= self.how.high), none)
+
+    def cdf_sums(self, y: float, W: Array) -> Array:
+        """Σ w ∂F(y | x)/∂θ (v, p)."""
+        found = self.own.cdf_sums(float(self.how.last(np.array(y))), W)
+        return found if self._inside(y) else np.zeros_like(found)
+
+    def log_density_sums(self, y: float, W: Array) -> Array:
+        """Σ w ∂log f(y | x)/∂θ (v, p), between the caps."""
+        return self.own.log_density_sums(y, W)
+
+    def moments(self, W: Array) -> RowMoments:
+        """Mean and variance (n,), and sums of gradients of moments about `origin`."""
+        mean, square = (self.by_row(("other", (of,)), W) for of in (Law.mean, self._square))
+        with np.errstate(invalid="ignore"):
+            var = square.values - (mean.values - self.origin) ** 2
+        return RowMoments(mean.values, var, mean.sums, square.sums)
+
+    def _square(self, law: Law) -> Array:
+        return law.expect(lambda y: (y - self.origin) ** 2)
+
+    # ---- functionals of each row ---------------------------------------------------------------------------
+
+    def by_row(self, functional: Functional, W: Array) -> RowValues:
+        """A functional of every row's law (n,), and Σ w ∂T/∂θ (v, p) for weights W (n, v)."""
+        kind, numbers = functional
+        if kind == "q":
+            y = self.own.by_row(functional, np.zeros((self.size, 1))).values
+            moving = np.where(self.stands(y), 0.0, 1.0)[:, None]
+            return RowValues(self.told(y), self.own.by_row(functional, W * moving).sums)
+        if kind == "prob":
+            low, high = numbers
+            sums = self.cdf_sums(high, W) - self.cdf_sums(low, W)
+            return RowValues(self.at(high).cdf - self.at(low).cdf, sums)
+        return self.own.by_row(self._of_outcome(functional), W)
+
+    def _of_outcome(self, functional: Functional) -> Functional:
+        """A functional of what is recorded as one of the law of the outcome."""
+        kind, numbers = functional
+        of: Any = numbers[0] if kind == "other" else self._named(kind, numbers)
+        return "other", (lambda law: of(self.how.law(law)),)
+
+    @staticmethod
+    def _named(kind: str, numbers: tuple[float, ...]) -> Callable[[Law], Array]:
+        inside = f"[{','.join(map(repr, numbers))}]" if numbers else ""
+        return lambda law: law.functional(f"{kind}{inside}")
+
+    def each(self, functional: Functional) -> tuple[Array, Array]:
+        """A functional of every row's law (n,), and its gradient in each row (n, p)."""
+        if functional[0] == "q":
+            y, G = self.own.each(functional)
+            return self.told(y), np.where(self.stands(y)[:, None], 0.0, G)
+        if functional[0] != "prob":
+            return self.own.each(self._of_outcome(functional))
+        parts = []
+        for i in range(0, self.size, EACH):
+            rows = self.take(np.arange(i, min(i + EACH, self.size)))
+            parts.append(rows.by_row(functional, np.eye(rows.size)))
+        return np.concatenate([p.values for p in parts]), np.concatenate([p.sums for p in parts])
+
+    def each_on_link(self, y: Array) -> tuple[Array, Array]:
+        """Λ⁻¹(F(y_i | x_i)) (n,) of outcomes, and its gradient (n, p)."""
+        return self.own.each_on_link(y)
+
+    def quantile_density(self, tau: float) -> Array:
+        """Densities (n,) of rows' laws at their quantiles; infinite where these do not move."""
+        y = self.own.by_row(("q", (tau,)), np.zeros((self.size, 1))).values
+        return np.where(self.stands(y), np.inf, self.own.quantile_density(tau))
+
+    def slopes(self, functional: Functional, columns: Indices, D: Array, W: Array) -> RowValues:
+        """Slopes (n,) of rows whose columns move by D (n, c), and sums of gradients (v, p)."""
+        own: Any = self.own
+        if functional[0] != "q":
+            found: RowValues = own.slopes(self._of_outcome(functional), columns, D, W)
+            return found
+        y = self.own.by_row(functional, np.zeros((self.size, 1))).values
+        moving = np.where(self.stands(y), 0.0, 1.0)
+        found = own.slopes(functional, columns, D, W * moving[:, None])
+        return RowValues(found.values * moving, found.sums)
+
+
+def read_recorded(functionals: Sequence[Functional], how: Recording, effects: bool) -> list[Functional]:
+    """Functionals of what is recorded, a probability with the mass at its lower end in it.
+
+    Raises
+    ------
+    WithheldError
+        If they are not given of it, or ``effects`` of them are not.
+
+    Examples
+    --------
+    >>> read_recorded([("prob", (0.5, 2.0))], Recording(to=0.5, above=0.5), True)
+    [('prob', (0.4999995, 2.0))]
+    """
+    kinds = {kind for kind, _ in functionals}
+    if how.to is not None and not kinds <= {"mean", "q", "difference", "ratio", "prob", "other"}:
+        raise WithheldError("Of a rounded outcome means, quantiles and probabilities are given.")
+    if how.to is not None and effects and kinds - {"mean", "prob"}:
+        raise WithheldError(
+            "Quantiles of a rounded outcome lie on the grid and jump along it: effects on them have no "
+            "error. Ask for effects on its mean and probabilities, or on the outcome's quantiles."
+        )
+    return [(kind, (how.before(n[0]), n[1]) if kind == "prob" else n) for kind, n in functionals]
