@@ -32,7 +32,7 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
 from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT
 from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio, check_same_rows
-from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import FitFacts, LikelihoodCriteria, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
@@ -104,11 +104,6 @@ class CategoryRows(FitRows):
     """The rows behind a result and the estimating equation of its parameters."""
 
     equation: MEstimate
-
-    @property
-    def categories(self) -> Indices:
-        """Codes (n,) of the outcomes."""
-        return self.y.astype(np.intp)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -612,19 +607,8 @@ class CategoryAnswers(MultiIndexAnswers):
         return Categorical(self.predicted(new).p, self.levels).named(self.spec.outcome.name)
 
     def _refitting(self) -> Refitting:
-        kind, rows = self.covariance.kind, self.data_rows()
         labels = pd.Categorical(self.levels, self.levels, ordered=self.spec.outcome.kind == "ordered")
-        return refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=labels[rows.categories],
-            law=self.distribution(),
-            truth=dict(zip(self.estimates.names, map(float, self.coefficients), strict=True)),
-            options={"cov": kind, "use_t": self.use_t},
-            labels=labels,
-            robust={"cov": "HC0"} if kind in ("nonrobust", "opg") else None,
-        )
+        return refitting_result(self, law=self.distribution(), labels=labels, robust="HC0")
 
 
 @dataclass(frozen=True)

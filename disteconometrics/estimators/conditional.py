@@ -37,7 +37,7 @@ from disteconometrics.estimators.choice_sets import (
     read_sets,
     with_equation,
 )
-from disteconometrics.estimators.refit import refitting, success_labels
+from disteconometrics.estimators.refit import refitting_result, success_labels
 from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers
@@ -517,20 +517,9 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
 
     def _refitting(self) -> Refitting:
         self._check_one("monte_carlo()")
-        kind, rows = self.covariance.kind, self.data_rows()
-        sets = rows.design.codes((self.model.choice,), "choice set")[0]
-        labels = success_labels(self.spec.outcome)
-        found = refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=labels[rows.y.astype(np.intp)],
-            law=SetChoices(self.predict().to_numpy(), sets),
-            truth=dict(zip(self.facts.names, map(float, self.coefficients), strict=True)),
-            options={"cov": kind, "use_t": self.use_t},
-            labels=labels,
-        )
-        return replace(found, only_design="fitted")
+        sets = self.data_rows().design.codes((self.model.choice,), "choice set")[0]
+        law, labels = SetChoices(self.predict().to_numpy(), sets), success_labels(self.spec.outcome)
+        return replace(refitting_result(self, law=law, labels=labels), only_design="fitted")
 
     # ---- tables and files ----------------------------------------------------------------------------------
 

@@ -662,8 +662,7 @@ class InequalityResults(FittedResult, OtherPackagesNames):
     # ---- tables and files ----------------------------------------------------------------------------------
 
     def _refitting(self) -> Refitting:
-        truth = dict(zip(self.estimates.names, map(float, self.values), strict=True))
-        return refitting_rows(self.model, self.data_rows(), self.covariance.kind, truth)
+        return refitting_rows(self)
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""

@@ -27,7 +27,7 @@ from disteconometrics.estimators.hurdle import fit_hurdle
 from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals, warn_condition
 from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
 from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
-from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import (
     FitFacts,
     FittedResult,
@@ -557,17 +557,7 @@ class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackag
         return pd.Series(rows.y, index=rows.index) - self.fittedvalues
 
     def _refitting(self) -> Refitting:
-        kind, rows = self.covariance.kind, self.data_rows()
-        return refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=rows.y,
-            law=self.distribution(),
-            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
-            options={"cov": kind, "use_t": self.use_t},
-            robust={"cov": "HC1"} if kind in ("nonrobust", "opg") else None,
-        )
+        return refitting_result(self, law=self.distribution(), robust="HC1")
 
     # ---- tables and files ----------------------------------------------------------------------------------
 

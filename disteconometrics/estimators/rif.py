@@ -408,8 +408,7 @@ class RIFResults(FittedResult, OtherPackagesNames):
         return replace(self, covariance=rows.covariance(_kind(cov, self.model.weight_type)))
 
     def _refitting(self) -> Refitting:
-        truth = dict(zip(self.spec.names, map(float, self.coefficients), strict=True))
-        return refitting_rows(self.model, self.data_rows(), self.covariance.kind, truth)
+        return refitting_rows(self)
 
     # ---- tables and files ----------------------------------------------------------------------------------
 

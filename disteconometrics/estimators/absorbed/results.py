@@ -35,7 +35,7 @@ from disteconometrics.estimators.binary.fit import success_of
 from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
 from disteconometrics.estimators.binary.margins import MarginsResults
 from disteconometrics.estimators.categories import MultiIndexAnswers
-from disteconometrics.estimators.refit import refitting, success_labels
+from disteconometrics.estimators.refit import refitting_result, success_labels
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
@@ -279,18 +279,9 @@ class AbsorbedAnswers(MultiIndexAnswers):
         """The column of the effects that are eliminated, whose rows resampling keeps together."""
         return self.facts.absorbed[0]
 
-    def refitted(self, *, options: dict[str, Any], robust: str, **more: Any) -> Refitting:
+    def refitted(self, **how: Any) -> Refitting:
         """What `FittedResult.monte_carlo` makes again: clusters are drawn if they are the groups."""
-        kind, column = self.covariance.kind, self.facts.absorbed[0]
-        found = refitting(
-            self.model,
-            self.data_rows(),
-            kind,
-            truth=dict(zip(self.estimates.names, map(float, self.coefficients), strict=True)),
-            options={"cov": kind, **options},
-            robust={"cov": robust} if kind in ("nonrobust", "opg") else None,
-            **more,
-        )
+        column, found = self.facts.absorbed[0], refitting_result(self, **how)
         if found.clusters == (column,):
             return found
         return replace(found, fitted_only=f"the rows of a {column} belong together")
@@ -521,14 +512,8 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
         return notes
 
     def _refitting(self) -> Refitting:
-        levels = success_labels(self.spec.outcome)
-        return self.refitted(
-            outcome=levels[self.data_rows().y.astype(np.intp)],
-            options={"use_t": self.use_t},
-            law=self.distribution(),
-            labels=levels,
-            robust="HC0",
-        )
+        labels = success_labels(self.spec.outcome)
+        return self.refitted(law=self.distribution(), labels=labels, robust="HC0")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -620,6 +605,4 @@ class AbsorbedNormalResults(AbsorbedAnswers, FittedResult):
         raise WithheldError("Beside so many effects the likelihood ratio is not χ²: use test('…').")
 
     def _refitting(self) -> Refitting:
-        return self.refitted(
-            outcome=self.data_rows().y, options={"use_t": self.use_t}, law=self.distribution(), robust="HC1"
-        )
+        return self.refitted(law=self.distribution(), robust="HC1")

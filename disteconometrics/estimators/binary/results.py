@@ -32,7 +32,7 @@ from disteconometrics.estimators.binary.likelihood_tests import LikelihoodTests,
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, check_options
 from disteconometrics.estimators.binary.report import summary_of
-from disteconometrics.estimators.refit import refitting, success_labels
+from disteconometrics.estimators.refit import refitting_result, success_labels
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
@@ -485,27 +485,18 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
                 "Some estimates are infinite (separation), so there is no fitted law to draw from; use "
                 "penalty='firth'."
             )
-        rows, kind, penalised = self.data_rows(), self.covariance.kind, self.facts.penalty is not None
+        rows, penalised = self.data_rows(), self.facts.penalty is not None
         if rows.streamed:
             raise rows.design.needs_rows()
         (block,) = rows.design.blocks()
         eta = index(block, self.coefficients)
-        labels = success_labels(self.spec.outcome)
-        return refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=labels[rows.y.astype(np.intp)],
-            law=Bernoulli(
-                self.kernel.probability(eta),
-                str(self.spec.outcome.success),
-                self.kernel.complement(eta),
-            ),
-            truth=dict(zip(self.spec.names, map(float, self.coefficients), strict=True)),
-            options={"cov": kind, "use_t": self.use_t},
-            labels=labels,
+        success = str(self.spec.outcome.success)
+        return refitting_result(
+            self,
+            law=Bernoulli(self.kernel.probability(eta), success, self.kernel.complement(eta)),
+            labels=success_labels(self.spec.outcome),
             fitted_only=PENALISED_SAMPLE if penalised else "",
-            robust={"cov": "HC0"} if kind in ("nonrobust", "opg") and not penalised else None,
+            robust="" if penalised else "HC0",
         )
 
     # ---- files ---------------------------------------------------------------------------------------------

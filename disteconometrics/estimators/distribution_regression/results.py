@@ -343,7 +343,7 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
             self.covariance.kind,
             outcome=rows.y,
             law=law,
-            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
+            truth=self.params.to_dict(),
             options={"cov": self.covariance.kind, "seed": 0},
         )
 
