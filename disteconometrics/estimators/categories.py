@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -32,6 +32,13 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
 from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT
 from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio, check_same_rows
+from disteconometrics.estimators.binary.margins import (
+    MarginsResults,
+    asked_of,
+    check_ranges,
+    margins_of,
+    questions_of,
+)
 from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import FitFacts, LikelihoodCriteria, SavedResult
 from disteconometrics.estimators.rows import FitRows
@@ -46,6 +53,7 @@ from disteconometrics.inference.covariance import (
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import MEstimate, Refitting, ScoreSource
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.concave import ConcaveMaximum, inverse_root
@@ -500,6 +508,64 @@ class CategoryAnswers(MultiIndexAnswers):
     @abstractmethod
     def probabilities(self, X: Array, offset: Array | None) -> Array:
         """P(y = j) (m, J) of rows of the design (m, K) with all its columns."""
+
+    @abstractmethod
+    def average_effects(
+        self, rows: Scenario, questions: Sequence[Question], means: bool
+    ) -> tuple[Array, Array]:
+        """Effects (q, J) of questions, averaged or at the mean row, and gradients (q, J, p)."""
+
+    def margins(self, variables: Any = None, *, at: Any = "overall", level: float = 0.95) -> MarginsResults:
+        """Average marginal effects on the probability of every category, through the formula.
+
+        Effects of a variable sum to zero over the categories.
+
+        Parameters
+        ----------
+        variables : str, list of str, dict or None
+            None takes every variable of the right side.  Numbers get the derivative; text, categories,
+            true/false, ``C(x)`` and 0–1 columns the difference of each level from the first.  A dict
+            chooses: ``{"kids": (0, 1)}``, ``{"d": "derivative"}``.
+        at : "overall", "mean" or dict
+            Average over the rows, the effect at the average row, or the average with some variables fixed.
+        level : float, confidence level of the table.
+
+        Returns
+        -------
+        MarginsResults
+            A row for each effect and category, named ``"income [boat]"``; errors are those of the estimates
+            for these very rows (delta method).
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, DataError, NeedsData
+
+        Warns
+        -----
+        ExtrapolationWarning
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.MultinomialLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
+        >>> bool(abs(res.margins().params.sum()) < 1e-12)
+        True
+        """
+        level, rows = check_level(level), self.data_rows().scenario()
+        if not isinstance(at, Mapping) and at not in ("overall", "mean"):
+            raise OptionError(
+                f"at={at!r} is not known; use 'overall', 'mean' or a dict such as {{'age': 40}}."
+            )
+        asked, skipped = asked_of(rows, variables, "dydx")
+        questions, where = questions_of(rows, asked, at)
+        check_ranges(self.seen, rows, asked, at)
+        values, gradients = self.average_effects(rows, questions, at == "mean")
+        names = tuple(f"{q.name} [{level}]" for q in questions for level in self.levels)
+        notes = ["Effects on the probability of each category, in brackets.", *skipped]
+        moves = gradients.reshape(len(names), -1)
+        return margins_of(
+            self, names, values.ravel(), moves, where=where, rows=rows.size, notes=notes, level=level
+        )
 
     def probability_shares(self, variable: str, *, at: Any = None, rows: int = 10_000) -> pd.DataFrame:
         """Average probabilities of the categories along a variable, the others as observed.

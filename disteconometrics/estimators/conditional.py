@@ -16,7 +16,7 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table, list_names
 from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
 from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
-from disteconometrics.estimators.binary.margins import MarginsResults
+from disteconometrics.estimators.binary.margins import MarginsResults, margins_of
 from disteconometrics.estimators.categories import (
     MultiIndexAnswers,
     checked_kind,
@@ -453,20 +453,14 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
         found = choice_effects(
             Effects(rows, self.facts.names, self.coefficients, self._alternatives()), variable, kind
         )
-        G, V = self.covariance.coordinates(found.gradients)
-        spread = G @ V @ G.T
-        e = self.estimates.others(found.names, found.values, (spread + spread.T) / 2, level=level)
-        notes = (self.covariance.note, "Effects on the probability of the alternative in brackets.")
-        return MarginsResults(
-            e,
-            kind,
-            "the choice sets (average)",
-            "sample",
-            self.spec.outcome.name,
-            self.spec.formula,
-            self.covariance.label,
-            len(rows.sets.sizes),
-            notes,
+        return margins_of(
+            self,
+            *found,
+            where="the choice sets (average)",
+            rows=len(rows.sets.sizes),
+            notes=["Effects on the probability of the alternative in brackets."],
+            kind=kind,
+            level=level,
         )
 
     def elasticities(self, variable: str, *, level: float = 0.95) -> MarginsResults:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -11,10 +11,10 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.checks import whole
+from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import FileFormatError, OptionError
-from disteconometrics.estimators.binary.margins import MarginsResults, asked_of, check_ranges, questions_of
 from disteconometrics.estimators.categories import (
     CategoryAnswers,
     CategoryFacts,
@@ -34,7 +34,8 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.category_margins import category_margins, category_margins_at_means
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.estimates import Estimates, TestResult
+from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.likelihoods.multinomial import MultinomialObjective, softmax
@@ -373,69 +374,13 @@ class MultinomialResults(CategoryAnswers, FittedResult):
 
     # ---- answers -------------------------------------------------------------------------------------------
 
-    def margins(self, variables: Any = None, *, at: Any = "overall", level: float = 0.95) -> MarginsResults:
-        """Average marginal effects on the probability of every category, through the formula.
-
-        Effects of a variable sum to zero over the categories.
-
-        Parameters
-        ----------
-        variables : str, list of str, dict or None
-            None takes every variable of the right side.  Numbers get the derivative; text, categories,
-            true/false, ``C(x)`` and 0–1 columns the difference of each level from the first.  A dict
-            chooses: ``{"kids": (0, 1)}``, ``{"d": "derivative"}``.
-        at : "overall", "mean" or dict
-            Average over the rows, the effect at the average row, or the average with some variables fixed.
-        level : float, confidence level of the table.
-
-        Returns
-        -------
-        MarginsResults
-            A row for each effect and category, named ``"income [boat]"``; errors are those of the estimates
-            for these very rows (delta method).
-
-        Raises
-        ------
-        OptionError, MissingColumnError, LevelError, DataError, NeedsData
-
-        Warns
-        -----
-        ExtrapolationWarning
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> res = de.MultinomialLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
-        >>> bool(abs(res.margins().params.sum()) < 1e-12)
-        True
-        """
-        level, rows = check_level(level), self.data_rows().scenario()
-        if not isinstance(at, Mapping) and at not in ("overall", "mean"):
-            raise OptionError(
-                f"at={at!r} is not known; use 'overall', 'mean' or a dict such as {{'age': 40}}."
-            )
-        asked, skipped = asked_of(rows, variables, "dydx")
-        questions, where = questions_of(rows, asked, at)
-        check_ranges(self.seen, rows, asked, at)
-        take = category_margins_at_means if at == "mean" else category_margins
-        found = take(rows, self._table, questions)
-        order = np.argsort(np.concatenate([[self._base], np.delete(np.arange(len(self.levels)), self._base)]))
-        names = tuple(f"{q.name} [{level}]" for q in questions for level in self.levels)
-        moves = found.gradients[:, order].reshape(len(names), -1)
-        G, V = self.covariance.coordinates(moves)
-        spread = G @ V @ G.T
-        values = found.values[:, order].ravel()
-        return MarginsResults(
-            self.estimates.others(names, values, (spread + spread.T) / 2, level=level),
-            "dydx",
-            where,
-            "sample",
-            self.spec.outcome.name,
-            self.spec.formula,
-            self.covariance.label,
-            rows.size,
-            (self.covariance.note, "Effects on the probability of each category, in brackets.", *skipped),
-        )
+    def average_effects(
+        self, rows: Scenario, questions: Sequence[Question], means: bool
+    ) -> tuple[Array, Array]:
+        """Effects (q, J) of questions, averaged or at the mean row, and gradients (q, J, p)."""
+        take = category_margins_at_means if means else category_margins
+        found, place = take(rows, self._table, questions), self._place
+        return found.values[:, place], found.gradients[:, place].reshape(len(questions), len(place), -1)
 
     @property
     def _place(self) -> Indices:

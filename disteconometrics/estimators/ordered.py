@@ -13,6 +13,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.checks import whole
+from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     FewClustersWarning,
@@ -21,7 +22,6 @@ from disteconometrics.errors import (
     OptionError,
     WithheldError,
 )
-from disteconometrics.estimators.binary.margins import MarginsResults
 from disteconometrics.estimators.categories import (
     CategoryAnswers,
     CategoryFacts,
@@ -36,12 +36,13 @@ from disteconometrics.estimators.categories import (
     warn_fit,
     whitened_columns,
 )
-from disteconometrics.estimators.ordered_margins import ordered_margins
+from disteconometrics.estimators.ordered_margins import ordered_effects
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.covariance import Cluster, Covariance, CovarianceKind, covariance
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.estimates import Estimates, TestResult
+from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.ordered import (
@@ -401,39 +402,11 @@ class OrderedResults(CategoryAnswers, FittedResult):
 
     # ---- answers -------------------------------------------------------------------------------------------
 
-    def margins(self, variables: Any = None, *, at: Any = "overall", level: float = 0.95) -> MarginsResults:
-        """Average marginal effects on the probability of every category, through the formula.
-
-        Effects of a variable sum to zero over the categories.
-
-        Parameters
-        ----------
-        variables : str, list of str, dict or None
-            None takes every variable of the right side.  Numbers get the derivative; text, categories,
-            true/false, ``C(x)`` and 0–1 columns the difference of each level from the first.  A dict
-            chooses: ``{"kids": (0, 1)}``, ``{"d": "derivative"}``.
-        at : "overall", "mean" or dict
-            Average over the rows, the effect at the average row, or the average with some variables fixed.
-        level : float, confidence level of the table.
-
-        Returns
-        -------
-        MarginsResults
-            A row for each effect and category, named ``"income [High]"``; errors are those of the estimates
-            for these very rows (delta method).
-
-        Raises
-        ------
-        OptionError, MissingColumnError, LevelError, DataError, NeedsData
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> res = de.OrderedLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
-        >>> bool(abs(res.margins().params.sum()) < 1e-12)
-        True
-        """
-        return ordered_margins(self, self.data_rows().scenario(), variables, at=at, level=check_level(level))
+    def average_effects(
+        self, rows: Scenario, questions: Sequence[Question], means: bool
+    ) -> tuple[Array, Array]:
+        """Effects (q, J) of questions, averaged or at the mean row, and gradients (q, J, p)."""
+        return ordered_effects(self, rows, questions, means)
 
     def predicted(self, new: Any) -> Predicted:
         """Probabilities of the categories for new rows, None for those of the fit."""
