@@ -40,14 +40,13 @@ from disteconometrics.estimators.binary.margins import (
     questions_of,
 )
 from disteconometrics.estimators.refit import refitting_result
-from disteconometrics.estimators.results import FitFacts, LikelihoodCriteria, SavedResult
+from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, LikelihoodCriteria, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     covariance,
     refuse_leverages,
     resolve_kind,
@@ -67,7 +66,6 @@ from disteconometrics.tables import Section, Summary, number, p_value, printable
 __all__ = [
     "CategoryAnswers",
     "CategoryFacts",
-    "CategoryHeader",
     "CategoryRows",
     "MultiIndexAnswers",
     "Predicted",
@@ -677,15 +675,11 @@ class CategoryAnswers(MultiIndexAnswers):
         return refitting_result(self, law=self.distribution(), labels=labels, robust="HC0")
 
 
-@dataclass(frozen=True)
-class CategoryHeader:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: CategoryFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
 
 
 def restored(
@@ -699,21 +693,14 @@ def restored(
     ------
     FileFormatError
     """
-    header = saved.fields(CategoryHeader)
+    header = saved.fields(_Header)
     if header.spec.outcome.kind != kind:
         raise FileFormatError(f"the outcome is not {kind}")
     k = parameters(header.spec)
     arrays = saved.numbers({"params": Numbers("k"), **COVARIANCE_ARRAYS}, k=k)
     if len(header.facts.counts) != len(header.spec.outcome.levels):
         raise FileFormatError("its counts do not belong to its categories")
-    return result(
-        model=saved.model(header.estimator),
-        spec=header.spec,
-        facts=header.facts,
-        coefficients=arrays["params"],
-        covariance=Covariance.from_file(header.covariance, arrays),
-        use_t=header.use_t,
-    )
+    return result(**header.fields_of(saved, arrays))
 
 
 def _values_along(rows: Scenario, name: str) -> list[Any]:

@@ -12,7 +12,6 @@ import pandas as pd
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.blocks import Block
 from disteconometrics.checks import whole
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table, list_names
 from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
 from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
@@ -38,7 +37,7 @@ from disteconometrics.estimators.choice_sets import (
     with_equation,
 )
 from disteconometrics.estimators.refit import refitting_result, success_labels
-from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers
 from disteconometrics.inference.covariance import (
@@ -46,7 +45,6 @@ from disteconometrics.inference.covariance import (
     HAC,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
 )
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
@@ -553,22 +551,11 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
         if header.spec.outcome.kind != "binary" or not names or not set(names) <= set(header.spec.names):
             raise FileFormatError("its coefficients do not belong to its formula")
         arrays = saved.numbers({"params": Numbers("k"), **COVARIANCE_ARRAYS}, k=len(names))
-        return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-            use_t=header.use_t,
-        )
+        return cls(**header.fields_of(saved, arrays))
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: ConditionalFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords

@@ -28,7 +28,7 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.refit import refitting_rows
-from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.results import CovarianceHeader, FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.fields import Count, Numbers
@@ -37,7 +37,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
@@ -716,16 +715,10 @@ class InequalityResults(FittedResult, OtherPackagesNames):
     def from_file(cls, saved: SavedResult) -> InequalityResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
         header = saved.fields(_Header)
-        model = saved.model(header.estimator)
-        arrays = saved.numbers(_ARRAYS, k=len(model.functionals) * len(header.facts.groups))
-        return cls(
-            model=model,
-            spec=header.spec,
-            facts=header.facts,
-            values=arrays["values"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-            degrees=arrays.get("degrees"),
-        )
+        functionals = saved.model(header.estimator).functionals
+        arrays = saved.numbers(_ARRAYS, k=len(functionals) * len(header.facts.groups))
+        found = header.fields_of(saved, arrays)
+        return cls(**found, values=arrays["values"], degrees=arrays.get("degrees"))
 
 
 def _power(functional: Any) -> float:
@@ -751,14 +744,11 @@ def _influence_slope(law: Empirical, y: Array, power: float) -> Array:
     return np.asarray(((y / mean) ** (power - 1) - M) / (mean * (power - 1)))
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CovarianceHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: InequalityFacts
-    estimator: dict[str, Any]
-    covariance: CovarianceWords
 
 
 _ARRAYS = {

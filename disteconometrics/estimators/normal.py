@@ -15,7 +15,6 @@ from scipy.linalg import block_diag
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.checks import flag
 from disteconometrics.data.cells import Moments
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     NeedsRows,
     OptionError,
@@ -29,6 +28,7 @@ from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
 from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
 from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import (
+    CoefficientsHeader,
     FitFacts,
     FittedResult,
     LikelihoodCriteria,
@@ -42,7 +42,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     covariance,
     resolve_kind,
 )
@@ -613,26 +612,17 @@ class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackag
         header = saved.fields(_Header)
         arrays = saved.numbers(_ARRAYS, k=len(header.spec.names))
         return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
+            **header.fields_of(saved, arrays),
             scale_covariance=Covariance.from_file(header.covariance, {"covariance": arrays["scale"]}),
             shared=arrays.get("shared"),
-            use_t=header.use_t,
         )
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: NormalFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
 
 
 _ARRAYS = {

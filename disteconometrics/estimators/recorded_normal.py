@@ -21,7 +21,13 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares, warn_condition
-from disteconometrics.estimators.results import FitFacts, FittedResult, LikelihoodCriteria, SavedResult
+from disteconometrics.estimators.results import (
+    CoefficientsHeader,
+    FitFacts,
+    FittedResult,
+    LikelihoodCriteria,
+    SavedResult,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
@@ -29,7 +35,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     covariance,
     refuse_leverages,
     resolve_kind,
@@ -419,27 +424,16 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         header = saved.fields(_Header)
         k = len(header.spec.names)
         arrays = saved.numbers(_ARRAYS, p=k, k=k + 1)
-        joint = Covariance.from_file(header.covariance, arrays)
-        return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
-            coefficients=arrays["params"],
-            covariance=_of_coefficients(joint),
-            joint=joint,
-            use_t=header.use_t,
-        )
+        found = header.fields_of(saved, arrays)
+        joint = found.pop("covariance")
+        return cls(**found, covariance=_of_coefficients(joint), joint=joint)
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: RecordedFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
 
 
 _ARRAYS = {

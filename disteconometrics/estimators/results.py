@@ -19,6 +19,7 @@ import pandas as pd
 
 from disteconometrics.archive import write_archive
 from disteconometrics.arrays import Array
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import DataError, FileFormatError, NeedsData
 from disteconometrics.fields import (
     AnyFloat,
@@ -29,6 +30,7 @@ from disteconometrics.fields import (
     read_dict,
     read_fields,
 )
+from disteconometrics.inference.covariance import Covariance, CovarianceWords
 from disteconometrics.inference.estimates import Estimated
 from disteconometrics.pictures import Pictured
 from disteconometrics.report import exchange
@@ -36,7 +38,15 @@ from disteconometrics.simulate.self_check import SelfChecking
 from disteconometrics.tables import Summary
 from disteconometrics.words import TakesWords
 
-__all__ = ["FitFacts", "FittedResult", "LikelihoodCriteria", "SavedResult"]
+__all__ = [
+    "CoefficientsHeader",
+    "CovarianceHeader",
+    "FitFacts",
+    "FitHeader",
+    "FittedResult",
+    "LikelihoodCriteria",
+    "SavedResult",
+]
 
 T = TypeVar("T")
 
@@ -178,6 +188,48 @@ class SavedResult:
         unknown = sorted(set(self.arrays) - self.asked)
         if unknown:
             raise FileFormatError(f"it has arrays that are not known: {', '.join(unknown[:5]):.80}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitHeader:
+    """The header of a file: a family says which facts it has, and what it keeps beside them."""
+
+    spec: DesignSpec
+    facts: FitFacts
+    estimator: dict[str, Any]
+
+    def fields_of(self, saved: SavedResult, arrays: dict[str, Array]) -> dict[str, Any]:
+        """The fields of the result that all families with this header read alike.
+
+        Raises
+        ------
+        FileFormatError, OptionError
+        """
+        return {"model": saved.model(self.estimator), "spec": self.spec, "facts": self.facts}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CovarianceHeader(FitHeader):
+    """The same of estimates that have a covariance."""
+
+    covariance: CovarianceWords
+
+    def fields_of(self, saved: SavedResult, arrays: dict[str, Array]) -> dict[str, Any]:
+        """The fields of `FitHeader` and the covariance."""
+        own = Covariance.from_file(self.covariance, arrays)
+        return {**super().fields_of(saved, arrays), "covariance": own}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoefficientsHeader(CovarianceHeader):
+    """The same of coefficients that are judged by the normal law or by t."""
+
+    use_t: bool
+
+    def fields_of(self, saved: SavedResult, arrays: dict[str, Array]) -> dict[str, Any]:
+        """The fields of `CovarianceHeader`, the coefficients and the choice of t."""
+        own = {"coefficients": arrays["params"], "use_t": self.use_t}
+        return {**super().fields_of(saved, arrays), **own}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

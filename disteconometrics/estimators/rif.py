@@ -13,7 +13,6 @@ import pandas as pd
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import columns
 from disteconometrics.checks import positive
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.errors import (
     DataError,
@@ -26,7 +25,7 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.normal import regression_equations
 from disteconometrics.estimators.normal_answers import named_squares
 from disteconometrics.estimators.refit import refitting_rows
-from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.results import CovarianceHeader, FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.fields import AnyFloat, Numbers
@@ -34,7 +33,6 @@ from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, check_level
@@ -452,23 +450,14 @@ class RIFResults(FittedResult, OtherPackagesNames):
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
         header = saved.fields(_Header)
         arrays = saved.numbers(_ARRAYS, k=len(header.spec.names))
-        return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-        )
+        return cls(**header.fields_of(saved, arrays), coefficients=arrays["params"])
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CovarianceHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: RIFFacts
-    estimator: dict[str, Any]
-    covariance: CovarianceWords
 
 
 _ARRAYS = {"params": Numbers("k"), "covariance": replace(COVARIANCE_ARRAYS["covariance"], optional=False)}

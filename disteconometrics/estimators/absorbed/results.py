@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table, list_names
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.families import Normal
@@ -36,7 +35,7 @@ from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
 from disteconometrics.estimators.binary.margins import MarginsResults
 from disteconometrics.estimators.categories import MultiIndexAnswers
 from disteconometrics.estimators.refit import refitting_result, success_labels
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.results import CoefficientsHeader, FittedResult, SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -44,7 +43,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import TestResult, check_level
@@ -338,26 +336,14 @@ class AbsorbedAnswers(MultiIndexAnswers):
             values = saved.numbers({name: Numbers("g", "any")}, g=len(levels))[name]
             effects.append(Effects(column, pd.Index(levels), values))
         result: Callable[..., Any] = cls
-        return result(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-            use_t=header.use_t,
-            effect_values=tuple(effects),
-        )
+        return result(**header.fields_of(saved, arrays), effect_values=tuple(effects))
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: AbsorbedFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
     levels: tuple[tuple[str | int | bool | float, ...], ...]
 
 

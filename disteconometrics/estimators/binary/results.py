@@ -19,7 +19,6 @@ from scipy import special
 from disteconometrics.arrays import Array
 from disteconometrics.checks import flag
 from disteconometrics.data.scenario import Scenario
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
@@ -33,7 +32,7 @@ from disteconometrics.estimators.binary.margins import MarginsResults, margins, 
 from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, check_options
 from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.refit import refitting_result, success_labels
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.results import CoefficientsHeader, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
@@ -41,7 +40,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     covariance,
     resolve_kind,
 )
@@ -527,12 +525,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         ):
             raise FileFormatError("what it says of separation or a penalty does not belong to its arrays")
         return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-            use_t=header.use_t,
+            **header.fields_of(saved, arrays),
             infinite=infinite,
             profile=arrays.get("profile"),
         )
@@ -660,15 +653,11 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         return np.bincount(cell, weights, minlength=4).astype(np.float64).reshape(2, 2)
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: BinaryFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
 
 
 def _arrays(names: Collection[str]) -> dict[str, Numbers]:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.step import SLACK, StepLaw
 from disteconometrics.errors import (
     FileFormatError,
@@ -44,9 +43,9 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
     raw_levels,
 )
 from disteconometrics.estimators.refit import refitting
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult
 from disteconometrics.fields import Count, Numbers, SavedSeed
-from disteconometrics.inference.covariance import Covariance, CovarianceKind, CovarianceWords
+from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.decomposition import check_levels
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
@@ -427,9 +426,7 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
             raise FileFormatError("a threshold shown is separated")
         StepLaw(arrays["averaged"], arrays["thresholds"], arrays["points"], arrays["shares"])
         return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
+            **header.fields_of(saved, arrays),
             thresholds=arrays["thresholds"],
             limiting=arrays["params"],
             separated=separated,
@@ -437,20 +434,16 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
             points=arrays["points"],
             shares=arrays["shares"],
             shown=tuple(header.shown),
-            covariance=Covariance.from_file(header.covariance, {"covariance": arrays["covariance"]}),
             draws=header.draws,
             seed=header.seed,
         )
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CovarianceHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: DistributionFacts
-    estimator: dict[str, Any]
-    covariance: CovarianceWords
     shown: list[Count]
     draws: Count
     seed: SavedSeed

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import StreamDesign
 from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
 from disteconometrics.distributions.functionals import functional_name, listed, mean_between
@@ -48,7 +47,7 @@ from disteconometrics.estimators.law_answers import (
     saved_effects,
 )
 from disteconometrics.estimators.refit import AVERAGED, refitting
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.results import FitHeader, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
 from disteconometrics.flows.monotone_spline import MonotoneSpline
@@ -675,9 +674,7 @@ class FlowResults(FittedResult, LawAnswers):
         )
         effects = saved_effects(saved, header.effects, estimates)
         return cls(
-            model=saved.model(header.estimator),
-            spec=spec,
-            facts=facts,
+            **header.fields_of(saved, arrays),
             flow=flow,
             main=main,
             kind=KINDS.get(facts.cov_label),
@@ -685,13 +682,11 @@ class FlowResults(FittedResult, LawAnswers):
         )
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(FitHeader):
     """The header of a file; those of 0.1.0 took the rows as given, and wrote other effects or none."""
 
-    spec: DesignSpec
     facts: FlowFacts
-    estimator: dict[str, Any]
     flow: FlowHeader
     functionals: tuple[str, ...]
     target: Literal["population", "sample"] = "sample"
