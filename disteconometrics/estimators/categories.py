@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,7 @@ from disteconometrics.estimators.binary.margins import (
 from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, LikelihoodCriteria, SavedResult
 from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.specification import Specification, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -67,10 +68,11 @@ __all__ = [
     "CategoryAnswers",
     "CategoryFacts",
     "CategoryRows",
+    "MaximumFacts",
     "MultiIndexAnswers",
+    "MultiIndexEstimator",
     "Predicted",
-    "checked_kind",
-    "empty_categories",
+    "checked_base",
     "equation_of",
     "named_columns",
     "probability_limits",
@@ -85,21 +87,80 @@ GRID = 60  # values along a number
 R = TypeVar("R")
 
 
-def checked_kind(cov: CovarianceKind | None, weight_type: str | None, what: str) -> CovarianceKind:
-    """A covariance that there is: a row has several linear forms, and no single leverage corrects its score.
+class MultiIndexEstimator(Specification, Generic[R]):
+    """What specifications of likelihoods of several indices share: the covariances there are, and the fit."""
+
+    weight_type: str | None
+    refused: ClassVar[str]  # whose rows have no leverage, in what is said of covariances
+
+    def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
+        """A covariance that there is.
+
+        A row has several linear forms, and no single leverage corrects its score.
+
+        Raises
+        ------
+        OptionError
+        """
+        kind = resolve_kind(cov, self.weight_type)
+        refuse_leverages(kind, self.refused)
+        return kind
+
+    @abstractmethod
+    def estimated(self, data: Any, maxiter: int) -> tuple[type[R], Any, Any]:
+        """The class of the result with solved rows and facts."""
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        cov: CovarianceKind | None = None,
+        use_t: bool = False,
+        maxiter: int = 100,
+        cov_type: str | None = None,
+        cov_kwds: dict[str, Any] | None = None,
+    ) -> R:
+        """Estimate the model on a table.
+
+        Parameters
+        ----------
+        data : pandas or polars DataFrame, or dict of arrays of one length.
+        cov : {"nonrobust", "opg", "HC0", "HC1"}, Cluster, HAC or None
+            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.  Choice sets have
+            no order for HAC, and clusters that are the same in all rows of a set.
+        use_t : bool
+            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
+        maxiter : int, Newton steps at most.
+        cov_type, cov_kwds : statsmodels' spelling of ``cov``.
+
+        Returns
+        -------
+        The result of this estimator, such as `OrderedResults`.
+
+        Raises
+        ------
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError, WithheldError
+
+        Warns
+        -----
+        ConditioningWarning, ConvergenceWarning, MissingValuesWarning, FewClustersWarning
+        """
+        kind = self.checked_kind(statsmodels_cov(cov, cov_type, cov_kwds))
+        result, rows, facts = self.estimated(data, whole(maxiter, "maxiter", 1))
+        found: R = cast(Any, result).of_rows(self, rows, facts, kind, use_t)
+        return found
+
+
+def checked_base(base: Any, words: str) -> dict[str, Any]:
+    """The base among the fields of a specification, checked to be one value.
 
     Raises
     ------
     OptionError
-
-    Examples
-    --------
-    >>> checked_kind(None, "sampling", "ordered outcomes, whose rows")
-    'HC1'
     """
-    kind = resolve_kind(cov, weight_type)
-    refuse_leverages(kind, what)
-    return kind
+    if base is not None and not isinstance(base, (str, bool, int, float, np.generic)):
+        raise OptionError(f"base={base!r} is no {words}.")
+    return {"base": base.item()} if isinstance(base, np.generic) else {}
 
 
 # ---- estimation --------------------------------------------------------------------------------------------
@@ -113,7 +174,24 @@ class CategoryRows(FitRows):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CategoryFacts(FitFacts):
+class MaximumFacts(FitFacts):
+    """Numbers of a maximum that need no rows: passes, Newton decrement, condition of the columns."""
+
+    null_loglik: AnyFloat
+    converged: bool
+    passes: Count
+    decrement: AnyFloat
+    condition: AnyFloat
+
+    @staticmethod
+    def known(read: FitRows, top: Any, condition: float) -> dict[str, Any]:
+        """What the rows and their maximum say of the fields; the family says the others."""
+        words = {name: getattr(top, name) for name in ("converged", "passes", "decrement")}
+        return {**read.facts(), "loglik": top.found.loglik, "condition": condition, **words}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryFacts(MaximumFacts):
     """Numbers of a fit that need no rows.
 
     ``counts`` are the observations in each category (weighted), ``empty`` the categories without rows.
@@ -122,10 +200,17 @@ class CategoryFacts(FitFacts):
     null_loglik: Negative
     counts: tuple[Positive, ...]
     empty: tuple[str, ...]
-    converged: bool
-    passes: Count
-    decrement: AnyFloat
-    condition: AnyFloat
+
+    @classmethod
+    def of(cls, read: FitRows, top: Any, condition: float, counts: Array, null: float) -> CategoryFacts:
+        """The facts of a maximum on rows with ``counts`` (J,) of the categories."""
+        return cls(
+            **cls.known(read, top, condition),
+            observations=read.observations,
+            null_loglik=null,
+            counts=tuple(counts.tolist()),
+            empty=_empty_categories(read),
+        )
 
 
 def whitened_columns(model: IndexModel, names: Sequence[str]) -> Whitened:
@@ -190,7 +275,7 @@ def share_loglik(counts: Array) -> float:
     return float(special.xlogy(counts, counts / counts.sum()).sum())
 
 
-def empty_categories(read: FitRows) -> tuple[str, ...]:
+def _empty_categories(read: FitRows) -> tuple[str, ...]:
     """Categories that the outcome's column has and no row."""
     left = read.spec.parsed.left
     if not left.is_column:
@@ -265,9 +350,15 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
     def tested(self) -> Indices:
         """Positions of the coefficients that are zero in the model without regressors."""
 
-    @abstractmethod
     def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
-        """A covariance that there is for this result."""
+        """A covariance that there is for this result.
+
+        Raises
+        ------
+        OptionError
+        """
+        found: CovarianceKind = self.model.checked_kind(cov)
+        return found
 
     @property
     def parameters(self) -> float:

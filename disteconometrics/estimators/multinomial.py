@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.checks import whole
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import list_names
@@ -19,9 +18,9 @@ from disteconometrics.estimators.categories import (
     CategoryAnswers,
     CategoryFacts,
     CategoryRows,
+    MultiIndexEstimator,
     Predicted,
-    checked_kind,
-    empty_categories,
+    checked_base,
     equation_of,
     refuse_separation,
     restored,
@@ -31,9 +30,9 @@ from disteconometrics.estimators.categories import (
 )
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
-from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
+from disteconometrics.estimators.specification import check_columns
 from disteconometrics.inference.category_margins import category_margins, category_margins_at_means
-from disteconometrics.inference.covariance import Covariance, CovarianceKind
+from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates, TestResult
 from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.likelihoods.index_model import IndexModel
@@ -46,11 +45,9 @@ from disteconometrics.tables import Section
 
 __all__ = ["MultinomialLogit", "MultinomialResults"]
 
-ROWS = "several categories, whose rows"  # of covariances that are refused
-
 
 @dataclass(frozen=True, kw_only=True)
-class MultinomialLogit(Specification):
+class MultinomialLogit(MultiIndexEstimator["MultinomialResults"]):
     """Multinomial logit by maximum likelihood, P(y = j | x) = exp(x'β_j)/Σ exp(x'β_l).
 
     Coefficients are log-odds of a category against the base, and are named ``"boat[income]"``.
@@ -91,6 +88,8 @@ class MultinomialLogit(Specification):
     {'low[Intercept]': 0.248, 'low[religious]': -0.052, 'high[Intercept]': -0.35, 'high[religious]': 0.006}
     """
 
+    refused: ClassVar[str] = "several categories, whose rows"
+
     base: Any = None
     weights: str | None = None
     weight_type: str | None = None
@@ -103,48 +102,11 @@ class MultinomialLogit(Specification):
         OptionError
         """
         check_columns(weights=self.weights, weight_type=self.weight_type)
-        if self.base is not None and not isinstance(self.base, (str, bool, int, float, np.generic)):
-            raise OptionError(f"base={self.base!r} is no category; give one value of the outcome.")
-        return {"base": self.base.item()} if isinstance(self.base, np.generic) else {}
+        return checked_base(self.base, "category; give one value of the outcome")
 
-    def fit(
-        self,
-        data: Any,
-        *,
-        cov: CovarianceKind | None = None,
-        use_t: bool = False,
-        maxiter: int = 100,
-        cov_type: str | None = None,
-        cov_kwds: dict[str, Any] | None = None,
-    ) -> MultinomialResults:
-        """Estimate the model on a table.
-
-        Parameters
-        ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
-        cov : {"nonrobust", "opg", "HC0", "HC1"}, Cluster, HAC or None
-            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
-        use_t : bool
-            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
-        maxiter : int, Newton steps at most.
-        cov_type, cov_kwds : statsmodels' spelling of ``cov``.
-
-        Returns
-        -------
-        MultinomialResults
-
-        Raises
-        ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError, WithheldError
-
-        Warns
-        -----
-        ConditioningWarning, ConvergenceWarning, MissingValuesWarning, FewClustersWarning
-        """
-        kind = checked_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, ROWS)
-        rows, facts = _estimate(self, data, whole(maxiter, "maxiter", 1))
-        found: MultinomialResults = MultinomialResults.of_rows(self, rows, facts, kind, use_t)
-        return found
+    def estimated(self, data: Any, maxiter: int) -> tuple[type[MultinomialResults], Any, Any]:
+        """The class of the result with solved rows and facts."""
+        return MultinomialResults, *_estimate(self, data, maxiter)
 
 
 # ---- estimation --------------------------------------------------------------------------------------------
@@ -219,18 +181,7 @@ def _estimate(model: MultinomialLogit, data: Any, maxiter: int) -> tuple[Categor
         refuse_separation(separation, names, read.spec.outcome.name, read.size, remedy)
     counts = as_floats(np.bincount(codes, w))
     null = share_loglik(counts) if read.spec.has_intercept else float(-counts.sum() * np.log(J))
-    facts = CategoryFacts(
-        **read.facts(),
-        observations=read.observations,
-        loglik=found.found.loglik,
-        null_loglik=null,
-        counts=tuple(counts.tolist()),
-        empty=empty_categories(read),
-        converged=found.converged,
-        passes=found.passes,
-        decrement=found.decrement,
-        condition=white.condition,
-    )
+    facts = CategoryFacts.of(read, found, white.condition, counts, null)
     warn_fit(facts)
     read.warn_small_levels()
     source = objective.scores(found.theta, w if read.frequency else None)
@@ -292,15 +243,6 @@ class MultinomialResults(CategoryAnswers, FittedResult):
         """Coefficients (k, J − 1): a column for each category but the base, a row for each term."""
         others = others_of(self.levels, self._base)
         return pd.DataFrame(self._table.copy(), index=list(self.spec.names), columns=others)
-
-    def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
-        """A covariance that there is for this result.
-
-        Raises
-        ------
-        OptionError
-        """
-        return checked_kind(cov, self.model.weight_type, ROWS)
 
     # ---- tests ---------------------------------------------------------------------------------------------
 

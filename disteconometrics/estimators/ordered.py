@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.checks import whole
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
@@ -26,9 +25,8 @@ from disteconometrics.estimators.categories import (
     CategoryAnswers,
     CategoryFacts,
     CategoryRows,
+    MultiIndexEstimator,
     Predicted,
-    checked_kind,
-    empty_categories,
     equation_of,
     refuse_separation,
     restored,
@@ -39,8 +37,8 @@ from disteconometrics.estimators.categories import (
 from disteconometrics.estimators.ordered_margins import ordered_effects
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
-from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
-from disteconometrics.inference.covariance import Cluster, Covariance, CovarianceKind, covariance
+from disteconometrics.estimators.specification import check_columns
+from disteconometrics.inference.covariance import Cluster, Covariance, covariance
 from disteconometrics.inference.estimates import Estimates, TestResult
 from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
@@ -65,8 +63,10 @@ __all__ = ["OrderedLogit", "OrderedProbit", "OrderedResults"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderedEstimator(Specification):
+class OrderedEstimator(MultiIndexEstimator["OrderedResults"]):
     """What both laws of ordered outcomes share: the columns of weights and offset, and the fit."""
+
+    refused: ClassVar[str] = "ordered outcomes, whose rows"
 
     weights: str | None = None
     weight_type: str | None = None
@@ -84,44 +84,9 @@ class OrderedEstimator(Specification):
         check_columns(weights=self.weights, weight_type=self.weight_type, offset=self.offset)
         return {}
 
-    def fit(
-        self,
-        data: Any,
-        *,
-        cov: CovarianceKind | None = None,
-        use_t: bool = False,
-        maxiter: int = 100,
-        cov_type: str | None = None,
-        cov_kwds: dict[str, Any] | None = None,
-    ) -> OrderedResults:
-        """Estimate the model on a table.
-
-        Parameters
-        ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
-        cov : {"nonrobust", "opg", "HC0", "HC1"}, Cluster, HAC or None
-            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
-        use_t : bool
-            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
-        maxiter : int, Newton steps at most.
-        cov_type, cov_kwds : statsmodels' spelling of ``cov``.
-
-        Returns
-        -------
-        OrderedResults
-
-        Raises
-        ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError, WithheldError
-
-        Warns
-        -----
-        ConditioningWarning, ConvergenceWarning, MissingValuesWarning, FewClustersWarning
-        """
-        kind = checked_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, ROWS)
-        rows, facts = _estimate(self, data, whole(maxiter, "maxiter", 1))
-        found: OrderedResults = OrderedResults.of_rows(self, rows, facts, kind, use_t)
-        return found
+    def estimated(self, data: Any, maxiter: int) -> tuple[type[OrderedResults], Any, Any]:
+        """The class of the result with solved rows and facts."""
+        return OrderedResults, *_estimate(self, data, maxiter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,9 +159,6 @@ class OrderedProbit(OrderedEstimator):
     kernel: ClassVar[OrderedKernel] = ORDERED_PROBIT
 
 
-ROWS = "ordered outcomes, whose rows"  # of covariances that are refused
-
-
 # ---- estimation --------------------------------------------------------------------------------------------
 
 
@@ -239,18 +201,8 @@ def _estimate(model: OrderedEstimator, data: Any, maxiter: int) -> tuple[Categor
         remedy = f"Leave the column out, merge its levels, or merge categories of {read.spec.outcome.name}."
         refuse_separation(separation, names, read.spec.outcome.name, read.size, remedy)
     counts = as_floats(np.bincount(y, w))
-    facts = CategoryFacts(
-        **read.facts(),
-        observations=read.observations,
-        loglik=found.found.loglik,
-        null_loglik=_null_loglik(objective, read.offset, counts),
-        counts=tuple(counts.tolist()),
-        empty=empty_categories(read),
-        converged=found.converged,
-        passes=found.passes,
-        decrement=found.decrement,
-        condition=white.condition,
-    )
+    null = _null_loglik(objective, read.offset, counts)
+    facts = CategoryFacts.of(read, found, white.condition, counts, null)
     warn_fit(facts)
     read.warn_small_levels()
     return CategoryRows(read.design, equation=_equation(names, white.basis, Z, y, found, read)), facts
@@ -344,15 +296,6 @@ class OrderedResults(CategoryAnswers, FittedResult):
                 f"exp(β) is an odds ratio in a logit only; the index of this model is the {scale}."
             )
         return self.estimates.exponentiated(level).iloc[: self.slopes]
-
-    def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
-        """A covariance that there is for this result.
-
-        Raises
-        ------
-        OptionError
-        """
-        return checked_kind(cov, self.model.weight_type, ROWS)
 
     def proportional_odds(self) -> TestResult:
         """Wald test that the coefficients are the same at every threshold.

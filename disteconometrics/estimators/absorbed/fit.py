@@ -20,8 +20,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.absorbed.corrections import corrected, influence_equation, maximum
 from disteconometrics.estimators.absorbed.panel import Panel, centre, check_varying, read_panel
-from disteconometrics.estimators.categories import named_columns, refuse_separation, warn_fit
-from disteconometrics.estimators.results import FitFacts
+from disteconometrics.estimators.categories import MaximumFacts, named_columns, refuse_separation, warn_fit
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Positive
 from disteconometrics.inference.protocols import MEstimate
@@ -60,7 +59,7 @@ Top = ConcaveMaximum[AbsorbedPass]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbsorbedFacts(FitFacts):
+class AbsorbedFacts(MaximumFacts):
     """Numbers of a fit that need no rows.
 
     ``names`` are the regressors, ``absorbed`` the columns whose effects are absorbed, the eliminated first;
@@ -77,11 +76,6 @@ class AbsorbedFacts(FitFacts):
     lost_rows: Count
     others: Count
     periods: tuple[Positive, Positive, Positive]
-    null_loglik: AnyFloat
-    converged: bool
-    passes: Count
-    decrement: AnyFloat
-    condition: AnyFloat
     sigma: Positive | None = None
     within: AnyFloat = float("nan")
 
@@ -184,9 +178,8 @@ def _facts(p: Panel, top: Top, condition: float, null: float) -> AbsorbedFacts:
     w = p.read.weights if p.read.frequency else None
     sizes = p.sets.sizes if w is None else p.sets.sums(w[p.by_group])
     return AbsorbedFacts(
-        **p.read.facts(),
+        **AbsorbedFacts.known(p.read, top, condition),
         observations=float(sizes.sum()),
-        loglik=top.found.loglik,
         names=p.regressors,
         absorbed=p.absorbed,
         groups=len(sizes),
@@ -195,10 +188,6 @@ def _facts(p: Panel, top: Top, condition: float, null: float) -> AbsorbedFacts:
         others=p.others,
         periods=(float(sizes.min()), float(sizes.mean()), float(sizes.max())),
         null_loglik=null,
-        converged=top.converged,
-        passes=top.passes,
-        decrement=top.decrement,
-        condition=condition,
     )
 
 
