@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -32,20 +32,34 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
 from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT
 from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio, check_same_rows
-from disteconometrics.estimators.refit import refitting
-from disteconometrics.estimators.results import FitFacts, LikelihoodCriteria, SavedResult
+from disteconometrics.estimators.binary.margins import (
+    MarginsResults,
+    asked_of,
+    check_ranges,
+    margins_of,
+    questions_of,
+)
+from disteconometrics.estimators.refit import refitting_result
+from disteconometrics.estimators.results import (
+    CoefficientsHeader,
+    FitFacts,
+    LikelihoodCriteria,
+    SavedResult,
+    TakesCovarianceAndT,
+)
 from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.specification import Specification, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     covariance,
     refuse_leverages,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import MEstimate, Refitting, ScoreSource
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.concave import ConcaveMaximum, inverse_root
@@ -59,12 +73,12 @@ from disteconometrics.tables import Section, Summary, number, p_value, printable
 __all__ = [
     "CategoryAnswers",
     "CategoryFacts",
-    "CategoryHeader",
     "CategoryRows",
+    "MaximumFacts",
     "MultiIndexAnswers",
+    "MultiIndexEstimator",
     "Predicted",
-    "checked_kind",
-    "empty_categories",
+    "checked_base",
     "equation_of",
     "named_columns",
     "probability_limits",
@@ -79,21 +93,80 @@ GRID = 60  # values along a number
 R = TypeVar("R")
 
 
-def checked_kind(cov: CovarianceKind | None, weight_type: str | None, what: str) -> CovarianceKind:
-    """A covariance that there is: a row has several linear forms, and no single leverage corrects its score.
+class MultiIndexEstimator(Specification, Generic[R]):
+    """What specifications of likelihoods of several indices share: the covariances there are, and the fit."""
+
+    weight_type: str | None
+    refused: ClassVar[str]  # whose rows have no leverage, in what is said of covariances
+
+    def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
+        """A covariance that there is.
+
+        A row has several linear forms, and no single leverage corrects its score.
+
+        Raises
+        ------
+        OptionError
+        """
+        kind = resolve_kind(cov, self.weight_type)
+        refuse_leverages(kind, self.refused)
+        return kind
+
+    @abstractmethod
+    def estimated(self, data: Any, maxiter: int) -> tuple[type[R], Any, Any]:
+        """The class of the result with solved rows and facts."""
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        cov: CovarianceKind | None = None,
+        use_t: bool = False,
+        maxiter: int = 100,
+        cov_type: str | None = None,
+        cov_kwds: dict[str, Any] | None = None,
+    ) -> R:
+        """Estimate the model on a table.
+
+        Parameters
+        ----------
+        data : pandas or polars DataFrame, or dict of arrays of one length.
+        cov : {"nonrobust", "opg", "HC0", "HC1"}, Cluster, HAC or None
+            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.  Choice sets have
+            no order for HAC, and clusters that are the same in all rows of a set.
+        use_t : bool
+            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
+        maxiter : int, Newton steps at most.
+        cov_type, cov_kwds : statsmodels' spelling of ``cov``.
+
+        Returns
+        -------
+        The result of this estimator, such as `OrderedResults`.
+
+        Raises
+        ------
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError, WithheldError
+
+        Warns
+        -----
+        ConditioningWarning, ConvergenceWarning, MissingValuesWarning, FewClustersWarning
+        """
+        kind = self.checked_kind(statsmodels_cov(cov, cov_type, cov_kwds))
+        result, rows, facts = self.estimated(data, whole(maxiter, "maxiter", 1))
+        found: R = cast(Any, result).of_rows(self, rows, facts, kind, use_t)
+        return found
+
+
+def checked_base(base: Any, words: str) -> dict[str, Any]:
+    """The base among the fields of a specification, checked to be one value.
 
     Raises
     ------
     OptionError
-
-    Examples
-    --------
-    >>> checked_kind(None, "sampling", "ordered outcomes, whose rows")
-    'HC1'
     """
-    kind = resolve_kind(cov, weight_type)
-    refuse_leverages(kind, what)
-    return kind
+    if base is not None and not isinstance(base, (str, bool, int, float, np.generic)):
+        raise OptionError(f"base={base!r} is no {words}.")
+    return {"base": base.item()} if isinstance(base, np.generic) else {}
 
 
 # ---- estimation --------------------------------------------------------------------------------------------
@@ -105,14 +178,26 @@ class CategoryRows(FitRows):
 
     equation: MEstimate
 
-    @property
-    def categories(self) -> Indices:
-        """Codes (n,) of the outcomes."""
-        return self.y.astype(np.intp)
+
+@dataclass(frozen=True, kw_only=True)
+class MaximumFacts(FitFacts):
+    """Numbers of a maximum that need no rows: passes, Newton decrement, condition of the columns."""
+
+    null_loglik: AnyFloat
+    converged: bool
+    passes: Count
+    decrement: AnyFloat
+    condition: AnyFloat
+
+    @staticmethod
+    def known(read: FitRows, top: Any, condition: float) -> dict[str, Any]:
+        """What the rows and their maximum say of the fields; the family says the others."""
+        words = {name: getattr(top, name) for name in ("converged", "passes", "decrement")}
+        return {**read.facts(), "loglik": top.found.loglik, "condition": condition, **words}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CategoryFacts(FitFacts):
+class CategoryFacts(MaximumFacts):
     """Numbers of a fit that need no rows.
 
     ``counts`` are the observations in each category (weighted), ``empty`` the categories without rows.
@@ -121,10 +206,17 @@ class CategoryFacts(FitFacts):
     null_loglik: Negative
     counts: tuple[Positive, ...]
     empty: tuple[str, ...]
-    converged: bool
-    passes: Count
-    decrement: AnyFloat
-    condition: AnyFloat
+
+    @classmethod
+    def of(cls, read: FitRows, top: Any, condition: float, counts: Array, null: float) -> CategoryFacts:
+        """The facts of a maximum on rows with ``counts`` (J,) of the categories."""
+        return cls(
+            **cls.known(read, top, condition),
+            observations=read.observations,
+            null_loglik=null,
+            counts=tuple(counts.tolist()),
+            empty=_empty_categories(read),
+        )
 
 
 def whitened_columns(model: IndexModel, names: Sequence[str]) -> Whitened:
@@ -189,7 +281,7 @@ def share_loglik(counts: Array) -> float:
     return float(special.xlogy(counts, counts / counts.sum()).sum())
 
 
-def empty_categories(read: FitRows) -> tuple[str, ...]:
+def _empty_categories(read: FitRows) -> tuple[str, ...]:
     """Categories that the outcome's column has and no row."""
     left = read.spec.parsed.left
     if not left.is_column:
@@ -222,7 +314,7 @@ def warn_fit(facts: Any) -> None:
 # ---- result ------------------------------------------------------------------------------------------------
 
 
-class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
+class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames):
     """What results of likelihoods of several indices share: covariances, criteria, tests, files.
 
     Examples
@@ -264,9 +356,15 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
     def tested(self) -> Indices:
         """Positions of the coefficients that are zero in the model without regressors."""
 
-    @abstractmethod
     def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
-        """A covariance that there is for this result."""
+        """A covariance that there is for this result.
+
+        Raises
+        ------
+        OptionError
+        """
+        found: CovarianceKind = self.model.checked_kind(cov)
+        return found
 
     @property
     def parameters(self) -> float:
@@ -289,30 +387,10 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
         df = V.degrees_of_freedom if self.use_t else np.inf
         return Estimates(tuple(self.labels()[1]), self.coefficients, V.matrix, df, clusters=V.clusters)
 
-    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> Self:
-        """Return the same estimates with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit.
-        data : the table of the fit, for a result loaded from a file.
-
-        Returns
-        -------
-        The same kind of result.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        result: Any = self
-        rows, kind = self.data_rows(data), self.checked_kind(cov)
-        V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
-        found: Self = replace(
-            result, covariance=V, use_t=self.use_t if use_t is None else flag(use_t, "use_t")
-        )
-        return found
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        V = covariance(rows.equation, self.checked_kind(cov), codes=rows.codes, order=rows.order)
+        return {"covariance": V}
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
@@ -506,6 +584,64 @@ class CategoryAnswers(MultiIndexAnswers):
     def probabilities(self, X: Array, offset: Array | None) -> Array:
         """P(y = j) (m, J) of rows of the design (m, K) with all its columns."""
 
+    @abstractmethod
+    def average_effects(
+        self, rows: Scenario, questions: Sequence[Question], means: bool
+    ) -> tuple[Array, Array]:
+        """Effects (q, J) of questions, averaged or at the mean row, and gradients (q, J, p)."""
+
+    def margins(self, variables: Any = None, *, at: Any = "overall", level: float = 0.95) -> MarginsResults:
+        """Average marginal effects on the probability of every category, through the formula.
+
+        Effects of a variable sum to zero over the categories.
+
+        Parameters
+        ----------
+        variables : str, list of str, dict or None
+            None takes every variable of the right side.  Numbers get the derivative; text, categories,
+            true/false, ``C(x)`` and 0–1 columns the difference of each level from the first.  A dict
+            chooses: ``{"kids": (0, 1)}``, ``{"d": "derivative"}``.
+        at : "overall", "mean" or dict
+            Average over the rows, the effect at the average row, or the average with some variables fixed.
+        level : float, confidence level of the table.
+
+        Returns
+        -------
+        MarginsResults
+            A row for each effect and category, named ``"income [boat]"``; errors are those of the estimates
+            for these very rows (delta method).
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, DataError, NeedsData
+
+        Warns
+        -----
+        ExtrapolationWarning
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.MultinomialLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
+        >>> bool(abs(res.margins().params.sum()) < 1e-12)
+        True
+        """
+        level, rows = check_level(level), self.data_rows().scenario()
+        if not isinstance(at, Mapping) and at not in ("overall", "mean"):
+            raise OptionError(
+                f"at={at!r} is not known; use 'overall', 'mean' or a dict such as {{'age': 40}}."
+            )
+        asked, skipped = asked_of(rows, variables, "dydx")
+        questions, where = questions_of(rows, asked, at)
+        check_ranges(self.seen, rows, asked, at)
+        values, gradients = self.average_effects(rows, questions, at == "mean")
+        names = tuple(f"{q.name} [{level}]" for q in questions for level in self.levels)
+        notes = ["Effects on the probability of each category, in brackets.", *skipped]
+        moves = gradients.reshape(len(names), -1)
+        return margins_of(
+            self, names, values.ravel(), moves, where=where, rows=rows.size, notes=notes, level=level
+        )
+
     def probability_shares(self, variable: str, *, at: Any = None, rows: int = 10_000) -> pd.DataFrame:
         """Average probabilities of the categories along a variable, the others as observed.
 
@@ -612,30 +748,15 @@ class CategoryAnswers(MultiIndexAnswers):
         return Categorical(self.predicted(new).p, self.levels).named(self.spec.outcome.name)
 
     def _refitting(self) -> Refitting:
-        kind, rows = self.covariance.kind, self.data_rows()
         labels = pd.Categorical(self.levels, self.levels, ordered=self.spec.outcome.kind == "ordered")
-        return refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=labels[rows.categories],
-            law=self.distribution(),
-            truth=dict(zip(self.estimates.names, map(float, self.coefficients), strict=True)),
-            options={"cov": kind, "use_t": self.use_t},
-            labels=labels,
-            robust={"cov": "HC0"} if kind in ("nonrobust", "opg") else None,
-        )
+        return refitting_result(self, law=self.distribution(), labels=labels, robust="HC0")
 
 
-@dataclass(frozen=True)
-class CategoryHeader:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: CategoryFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
 
 
 def restored(
@@ -649,21 +770,14 @@ def restored(
     ------
     FileFormatError
     """
-    header = saved.fields(CategoryHeader)
+    header = saved.fields(_Header)
     if header.spec.outcome.kind != kind:
         raise FileFormatError(f"the outcome is not {kind}")
     k = parameters(header.spec)
     arrays = saved.numbers({"params": Numbers("k"), **COVARIANCE_ARRAYS}, k=k)
     if len(header.facts.counts) != len(header.spec.outcome.levels):
         raise FileFormatError("its counts do not belong to its categories")
-    return result(
-        model=saved.model(header.estimator),
-        spec=header.spec,
-        facts=header.facts,
-        coefficients=arrays["params"],
-        covariance=Covariance.from_file(header.covariance, arrays),
-        use_t=header.use_t,
-    )
+    return result(**header.fields_of(saved, arrays))
 
 
 def _values_along(rows: Scenario, name: str) -> list[Any]:

@@ -11,15 +11,15 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.blocks import Block
-from disteconometrics.checks import whole
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table, list_names
 from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
 from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
-from disteconometrics.estimators.binary.margins import MarginsResults
+from disteconometrics.estimators.binary.margins import MarginsResults, margins_of
 from disteconometrics.estimators.categories import (
+    MaximumFacts,
     MultiIndexAnswers,
-    checked_kind,
+    MultiIndexEstimator,
+    checked_base,
     equation_of,
     probability_limits,
     refuse_separation,
@@ -37,16 +37,15 @@ from disteconometrics.estimators.choice_sets import (
     read_sets,
     with_equation,
 )
-from disteconometrics.estimators.refit import refitting, success_labels
-from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
-from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
+from disteconometrics.estimators.refit import refitting_result, success_labels
+from disteconometrics.estimators.results import CoefficientsHeader, FittedResult, SavedResult
+from disteconometrics.estimators.specification import check_columns
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     HAC,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
 )
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
@@ -67,11 +66,9 @@ from disteconometrics.tables import Section, number
 
 __all__ = ["ConditionalLogit", "ConditionalResults"]
 
-ROWS = "choice sets, which"  # of covariances that are refused
-
 
 @dataclass(frozen=True, kw_only=True)
-class ConditionalLogit(Specification):
+class ConditionalLogit(MultiIndexEstimator["ConditionalResults"]):
     """Conditional logit by maximum likelihood on long data, P(i) = exp(x_i'β)/Σ exp(x_l'β) over a set.
 
     A row is an alternative of a choice set, or a member of a stratum; alternatives that are not available
@@ -121,6 +118,8 @@ class ConditionalLogit(Specification):
     ({'cost': -1.369, 'C(mode)[T.car]': 1.711}, 4.0)
     """
 
+    refused: ClassVar[str] = "choice sets, which"
+
     choice: str | None = None
     base: Any = None
     successes: str = "one"
@@ -142,63 +141,31 @@ class ConditionalLogit(Specification):
             raise OptionError("choice is the name of the column of choice sets or strata, as in choice='id'.")
         if self.successes not in ("one", "exact"):
             raise OptionError(f"successes={self.successes!r} is not known; use 'one' or 'exact'.")
-        if self.base is not None and not isinstance(self.base, (str, bool, int, float, np.generic)):
-            raise OptionError(f"base={self.base!r} is no alternative; give one value of their column.")
-        return {"base": self.base.item()} if isinstance(self.base, np.generic) else {}
+        return checked_base(self.base, "alternative; give one value of their column")
 
-    def fit(
-        self,
-        data: Any,
-        *,
-        cov: CovarianceKind | None = None,
-        use_t: bool = False,
-        maxiter: int = 100,
-        cov_type: str | None = None,
-        cov_kwds: dict[str, Any] | None = None,
-    ) -> ConditionalResults:
-        """Estimate the model on a long table.
-
-        Parameters
-        ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length; rows in any order.
-        cov : {"nonrobust", "opg", "HC0", "HC1"}, Cluster or None
-            Covariance of the estimates, from scores of sets; None is nonrobust, and HC1 under sampling
-            weights.  Clusters are columns that are constant inside sets.
-        use_t : bool
-            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
-        maxiter : int, Newton steps at most.
-        cov_type, cov_kwds : statsmodels' spelling of ``cov``.
-
-        Returns
-        -------
-        ConditionalResults
+    def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
+        """A covariance that there is for sets, which have no order in time.
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError, WithheldError
-
-        Warns
-        -----
-        ConditioningWarning, ConvergenceWarning, MissingValuesWarning, FewClustersWarning
+        OptionError
         """
-        kind = _checked_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type)
-        rows, facts = _estimate(self, data, whole(maxiter, "maxiter", 1))
-        found: ConditionalResults = ConditionalResults.of_rows(self, rows, facts, kind, use_t)
-        return found
+        if isinstance(cov, HAC):
+            raise OptionError(
+                "Choice sets have several rows at one time and no order: use 'HC1' or de.Cluster."
+            )
+        return super().checked_kind(cov)
 
-
-def _checked_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
-    """A covariance that there is for sets, which have no order in time."""
-    if isinstance(cov, HAC):
-        raise OptionError("Choice sets have several rows at one time and no order: use 'HC1' or de.Cluster.")
-    return checked_kind(cov, weight_type, ROWS)
+    def estimated(self, data: Any, maxiter: int) -> tuple[type[ConditionalResults], Any, Any]:
+        """The class of the result with solved rows and facts."""
+        return ConditionalResults, *_estimate(self, data, maxiter)
 
 
 # ---- estimation --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConditionalFacts(FitFacts):
+class ConditionalFacts(MaximumFacts):
     """Numbers of a fit that need no rows.
 
     ``names`` are the columns with a coefficient, ``alternative`` the column of alternatives and ``levels``
@@ -213,10 +180,6 @@ class ConditionalFacts(FitFacts):
     lone: Count
     null_loglik: Negative
     constants_loglik: AnyFloat
-    converged: bool
-    passes: Count
-    decrement: AnyFloat
-    condition: AnyFloat
 
 
 def _estimate(model: ConditionalLogit, data: Any, maxiter: int) -> tuple[ChoiceRows, ConditionalFacts]:
@@ -237,9 +200,8 @@ def _estimate(model: ConditionalLogit, data: Any, maxiter: int) -> tuple[ChoiceR
         refuse_separation(separation, names, read.spec.outcome.name, len(sets.sizes), "Leave the column out.")
     observations = float(w.sum()) if read.frequency and w is not None else float(len(sets.sizes))
     facts = ConditionalFacts(
-        **read.facts(),
+        **ConditionalFacts.known(read, top, white.condition),
         observations=observations,
-        loglik=top.found.loglik,
         names=names,
         alternative=None if found.alternatives is None else found.alternatives.column,
         levels=() if found.alternatives is None else tuple(map(str, found.alternatives.levels)),
@@ -247,10 +209,6 @@ def _estimate(model: ConditionalLogit, data: Any, maxiter: int) -> tuple[ChoiceR
         lone=found.lone,
         null_loglik=top.started,
         constants_loglik=_constants_loglik(model, found, shift),
-        converged=top.converged,
-        passes=top.passes,
-        decrement=top.decrement,
-        condition=white.condition,
     )
     warn_fit(facts)
     source = SetScores(objective, top.theta, w if read.frequency else None)
@@ -330,15 +288,6 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
     def base(self) -> str | None:
         """The alternative whose columns are left out; None without a column of alternatives."""
         return self.facts.levels[0] if self.facts.levels else None
-
-    def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
-        """A covariance that there is for this result.
-
-        Raises
-        ------
-        OptionError
-        """
-        return _checked_kind(cov, self.model.weight_type)
 
     def check_nested(self, restricted: Any) -> None:
         """Refuse a model that is not a smaller one of the same sets.
@@ -453,20 +402,14 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
         found = choice_effects(
             Effects(rows, self.facts.names, self.coefficients, self._alternatives()), variable, kind
         )
-        G, V = self.covariance.coordinates(found.gradients)
-        spread = G @ V @ G.T
-        e = self.estimates.others(found.names, found.values, (spread + spread.T) / 2, level=level)
-        notes = (self.covariance.note, "Effects on the probability of the alternative in brackets.")
-        return MarginsResults(
-            e,
-            kind,
-            "the choice sets (average)",
-            "sample",
-            self.spec.outcome.name,
-            self.spec.formula,
-            self.covariance.label,
-            len(rows.sets.sizes),
-            notes,
+        return margins_of(
+            self,
+            *found,
+            where="the choice sets (average)",
+            rows=len(rows.sets.sizes),
+            notes=["Effects on the probability of the alternative in brackets."],
+            kind=kind,
+            level=level,
         )
 
     def elasticities(self, variable: str, *, level: float = 0.95) -> MarginsResults:
@@ -517,20 +460,9 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
 
     def _refitting(self) -> Refitting:
         self._check_one("monte_carlo()")
-        kind, rows = self.covariance.kind, self.data_rows()
-        sets = rows.design.codes((self.model.choice,), "choice set")[0]
-        labels = success_labels(self.spec.outcome)
-        found = refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=labels[rows.y.astype(np.intp)],
-            law=SetChoices(self.predict().to_numpy(), sets),
-            truth=dict(zip(self.facts.names, map(float, self.coefficients), strict=True)),
-            options={"cov": kind, "use_t": self.use_t},
-            labels=labels,
-        )
-        return replace(found, only_design="fitted")
+        sets = self.data_rows().design.codes((self.model.choice,), "choice set")[0]
+        law, labels = SetChoices(self.predict().to_numpy(), sets), success_labels(self.spec.outcome)
+        return replace(refitting_result(self, law=law, labels=labels), only_design="fitted")
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
@@ -570,22 +502,11 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
         if header.spec.outcome.kind != "binary" or not names or not set(names) <= set(header.spec.names):
             raise FileFormatError("its coefficients do not belong to its formula")
         arrays = saved.numbers({"params": Numbers("k"), **COVARIANCE_ARRAYS}, k=len(names))
-        return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-            use_t=header.use_t,
-        )
+        return cls(**header.fields_of(saved, arrays))
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: ConditionalFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords

@@ -28,7 +28,13 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.refit import refitting_rows
-from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.results import (
+    CovarianceHeader,
+    FitFacts,
+    FittedResult,
+    SavedResult,
+    TakesCovariance,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.fields import Count, Numbers
@@ -37,7 +43,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
@@ -458,7 +463,7 @@ class InequalityFacts(FitFacts):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class InequalityResults(FittedResult, OtherPackagesNames):
+class InequalityResults(FittedResult, TakesCovariance, OtherPackagesNames):
     """Measures of inequality and poverty by group, with differences, Lorenz curves, parts within and between.
 
     It refers to the rows it was computed on (no copy); a result loaded from a file holds none, `attach` gives
@@ -518,21 +523,10 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         names = [f"{n} | {g} less {groups[0]}" for n in self.model.functionals for g in groups[1:]]
         return replace(self.estimates.linear(np.kron(np.eye(q), one)), names=tuple(names))
 
-    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> InequalityResults:
-        """Return the same measures with another covariance.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        data : the table of the fit, for a result loaded from a file.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows: InequalityRows = self.data_rows(data)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
         kind = _kind(cov, self.model.weight_type)
-        return replace(self, covariance=rows.covariance(kind), degrees=rows.degrees(kind))
+        return {"covariance": rows.covariance(kind), "degrees": rows.degrees(kind)}
 
     def within_between(self, functional: str = "theil") -> Estimates:
         """Split a measure of generalised entropy into what is within groups and between their means.
@@ -662,8 +656,7 @@ class InequalityResults(FittedResult, OtherPackagesNames):
     # ---- tables and files ----------------------------------------------------------------------------------
 
     def _refitting(self) -> Refitting:
-        truth = dict(zip(self.estimates.names, map(float, self.values), strict=True))
-        return refitting_rows(self.model, self.data_rows(), self.covariance.kind, truth)
+        return refitting_rows(self)
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
@@ -717,16 +710,10 @@ class InequalityResults(FittedResult, OtherPackagesNames):
     def from_file(cls, saved: SavedResult) -> InequalityResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
         header = saved.fields(_Header)
-        model = saved.model(header.estimator)
-        arrays = saved.numbers(_ARRAYS, k=len(model.functionals) * len(header.facts.groups))
-        return cls(
-            model=model,
-            spec=header.spec,
-            facts=header.facts,
-            values=arrays["values"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-            degrees=arrays.get("degrees"),
-        )
+        functionals = saved.model(header.estimator).functionals
+        arrays = saved.numbers(_ARRAYS, k=len(functionals) * len(header.facts.groups))
+        found = header.fields_of(saved, arrays)
+        return cls(**found, values=arrays["values"], degrees=arrays.get("degrees"))
 
 
 def _power(functional: Any) -> float:
@@ -752,14 +739,11 @@ def _influence_slope(law: Empirical, y: Array, power: float) -> Array:
     return np.asarray(((y / mean) ** (power - 1) - M) / (mean * (power - 1)))
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CovarianceHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: InequalityFacts
-    estimator: dict[str, Any]
-    covariance: CovarianceWords
 
 
 _ARRAYS = {

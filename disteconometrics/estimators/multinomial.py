@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -10,18 +10,17 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.checks import whole
+from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import FileFormatError, OptionError
-from disteconometrics.estimators.binary.margins import MarginsResults, asked_of, check_ranges, questions_of
 from disteconometrics.estimators.categories import (
     CategoryAnswers,
     CategoryFacts,
     CategoryRows,
+    MultiIndexEstimator,
     Predicted,
-    checked_kind,
-    empty_categories,
+    checked_base,
     equation_of,
     refuse_separation,
     restored,
@@ -31,10 +30,11 @@ from disteconometrics.estimators.categories import (
 )
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
-from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
+from disteconometrics.estimators.specification import check_columns
 from disteconometrics.inference.category_margins import category_margins, category_margins_at_means
-from disteconometrics.inference.covariance import Covariance, CovarianceKind
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.covariance import Covariance
+from disteconometrics.inference.estimates import Estimates, TestResult
+from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.likelihoods.multinomial import MultinomialObjective, softmax
@@ -45,11 +45,9 @@ from disteconometrics.tables import Section
 
 __all__ = ["MultinomialLogit", "MultinomialResults"]
 
-ROWS = "several categories, whose rows"  # of covariances that are refused
-
 
 @dataclass(frozen=True, kw_only=True)
-class MultinomialLogit(Specification):
+class MultinomialLogit(MultiIndexEstimator["MultinomialResults"]):
     """Multinomial logit by maximum likelihood, P(y = j | x) = exp(x'β_j)/Σ exp(x'β_l).
 
     Coefficients are log-odds of a category against the base, and are named ``"boat[income]"``.
@@ -90,6 +88,8 @@ class MultinomialLogit(Specification):
     {'low[Intercept]': 0.248, 'low[religious]': -0.052, 'high[Intercept]': -0.35, 'high[religious]': 0.006}
     """
 
+    refused: ClassVar[str] = "several categories, whose rows"
+
     base: Any = None
     weights: str | None = None
     weight_type: str | None = None
@@ -102,48 +102,11 @@ class MultinomialLogit(Specification):
         OptionError
         """
         check_columns(weights=self.weights, weight_type=self.weight_type)
-        if self.base is not None and not isinstance(self.base, (str, bool, int, float, np.generic)):
-            raise OptionError(f"base={self.base!r} is no category; give one value of the outcome.")
-        return {"base": self.base.item()} if isinstance(self.base, np.generic) else {}
+        return checked_base(self.base, "category; give one value of the outcome")
 
-    def fit(
-        self,
-        data: Any,
-        *,
-        cov: CovarianceKind | None = None,
-        use_t: bool = False,
-        maxiter: int = 100,
-        cov_type: str | None = None,
-        cov_kwds: dict[str, Any] | None = None,
-    ) -> MultinomialResults:
-        """Estimate the model on a table.
-
-        Parameters
-        ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
-        cov : {"nonrobust", "opg", "HC0", "HC1"}, Cluster, HAC or None
-            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
-        use_t : bool
-            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
-        maxiter : int, Newton steps at most.
-        cov_type, cov_kwds : statsmodels' spelling of ``cov``.
-
-        Returns
-        -------
-        MultinomialResults
-
-        Raises
-        ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError, WithheldError
-
-        Warns
-        -----
-        ConditioningWarning, ConvergenceWarning, MissingValuesWarning, FewClustersWarning
-        """
-        kind = checked_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, ROWS)
-        rows, facts = _estimate(self, data, whole(maxiter, "maxiter", 1))
-        found: MultinomialResults = MultinomialResults.of_rows(self, rows, facts, kind, use_t)
-        return found
+    def estimated(self, data: Any, maxiter: int) -> tuple[type[MultinomialResults], Any, Any]:
+        """The class of the result with solved rows and facts."""
+        return MultinomialResults, *_estimate(self, data, maxiter)
 
 
 # ---- estimation --------------------------------------------------------------------------------------------
@@ -218,18 +181,7 @@ def _estimate(model: MultinomialLogit, data: Any, maxiter: int) -> tuple[Categor
         refuse_separation(separation, names, read.spec.outcome.name, read.size, remedy)
     counts = as_floats(np.bincount(codes, w))
     null = share_loglik(counts) if read.spec.has_intercept else float(-counts.sum() * np.log(J))
-    facts = CategoryFacts(
-        **read.facts(),
-        observations=read.observations,
-        loglik=found.found.loglik,
-        null_loglik=null,
-        counts=tuple(counts.tolist()),
-        empty=empty_categories(read),
-        converged=found.converged,
-        passes=found.passes,
-        decrement=found.decrement,
-        condition=white.condition,
-    )
+    facts = CategoryFacts.of(read, found, white.condition, counts, null)
     warn_fit(facts)
     read.warn_small_levels()
     source = objective.scores(found.theta, w if read.frequency else None)
@@ -291,15 +243,6 @@ class MultinomialResults(CategoryAnswers, FittedResult):
         """Coefficients (k, J − 1): a column for each category but the base, a row for each term."""
         others = others_of(self.levels, self._base)
         return pd.DataFrame(self._table.copy(), index=list(self.spec.names), columns=others)
-
-    def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
-        """A covariance that there is for this result.
-
-        Raises
-        ------
-        OptionError
-        """
-        return checked_kind(cov, self.model.weight_type, ROWS)
 
     # ---- tests ---------------------------------------------------------------------------------------------
 
@@ -373,69 +316,13 @@ class MultinomialResults(CategoryAnswers, FittedResult):
 
     # ---- answers -------------------------------------------------------------------------------------------
 
-    def margins(self, variables: Any = None, *, at: Any = "overall", level: float = 0.95) -> MarginsResults:
-        """Average marginal effects on the probability of every category, through the formula.
-
-        Effects of a variable sum to zero over the categories.
-
-        Parameters
-        ----------
-        variables : str, list of str, dict or None
-            None takes every variable of the right side.  Numbers get the derivative; text, categories,
-            true/false, ``C(x)`` and 0–1 columns the difference of each level from the first.  A dict
-            chooses: ``{"kids": (0, 1)}``, ``{"d": "derivative"}``.
-        at : "overall", "mean" or dict
-            Average over the rows, the effect at the average row, or the average with some variables fixed.
-        level : float, confidence level of the table.
-
-        Returns
-        -------
-        MarginsResults
-            A row for each effect and category, named ``"income [boat]"``; errors are those of the estimates
-            for these very rows (delta method).
-
-        Raises
-        ------
-        OptionError, MissingColumnError, LevelError, DataError, NeedsData
-
-        Warns
-        -----
-        ExtrapolationWarning
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> res = de.MultinomialLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
-        >>> bool(abs(res.margins().params.sum()) < 1e-12)
-        True
-        """
-        level, rows = check_level(level), self.data_rows().scenario()
-        if not isinstance(at, Mapping) and at not in ("overall", "mean"):
-            raise OptionError(
-                f"at={at!r} is not known; use 'overall', 'mean' or a dict such as {{'age': 40}}."
-            )
-        asked, skipped = asked_of(rows, variables, "dydx")
-        questions, where = questions_of(rows, asked, at)
-        check_ranges(self.seen, rows, asked, at)
-        take = category_margins_at_means if at == "mean" else category_margins
-        found = take(rows, self._table, questions)
-        order = np.argsort(np.concatenate([[self._base], np.delete(np.arange(len(self.levels)), self._base)]))
-        names = tuple(f"{q.name} [{level}]" for q in questions for level in self.levels)
-        moves = found.gradients[:, order].reshape(len(names), -1)
-        G, V = self.covariance.coordinates(moves)
-        spread = G @ V @ G.T
-        values = found.values[:, order].ravel()
-        return MarginsResults(
-            self.estimates.others(names, values, (spread + spread.T) / 2, level=level),
-            "dydx",
-            where,
-            "sample",
-            self.spec.outcome.name,
-            self.spec.formula,
-            self.covariance.label,
-            rows.size,
-            (self.covariance.note, "Effects on the probability of each category, in brackets.", *skipped),
-        )
+    def average_effects(
+        self, rows: Scenario, questions: Sequence[Question], means: bool
+    ) -> tuple[Array, Array]:
+        """Effects (q, J) of questions, averaged or at the mean row, and gradients (q, J, p)."""
+        take = category_margins_at_means if means else category_margins
+        found, place = take(rows, self._table, questions), self._place
+        return found.values[:, place], found.gradients[:, place].reshape(len(questions), len(place), -1)
 
     @property
     def _place(self) -> Indices:

@@ -15,7 +15,6 @@ from scipy.linalg import block_diag
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.checks import flag
 from disteconometrics.data.cells import Moments
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     NeedsRows,
     OptionError,
@@ -27,12 +26,14 @@ from disteconometrics.estimators.hurdle import fit_hurdle
 from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals, warn_condition
 from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
 from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
-from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import (
+    CoefficientsHeader,
     FitFacts,
     FittedResult,
     LikelihoodCriteria,
     SavedResult,
+    TakesCovarianceAndT,
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
@@ -42,7 +43,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     covariance,
     resolve_kind,
 )
@@ -438,7 +438,7 @@ def regression_equations(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackagesNames):
+class NormalResults(NormalAnswers, FittedResult, TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames):
     """A fitted Gaussian linear law: coefficients, σ, fit, tests, predictions, and the law of every row.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -467,31 +467,10 @@ class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackag
         """Coefficients; σ is not counted, as in statsmodels."""
         return float(len(self.spec.names))
 
-    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> NormalResults:
-        """Return the same estimates with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit.
-        data : the table of the fit, for a result loaded from a file.
-
-        Returns
-        -------
-        NormalResults
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        V, scale = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type, surveys=True))
-        return replace(
-            self,
-            covariance=V,
-            scale_covariance=scale,
-            shared=None,
-            use_t=self.use_t if use_t is None else flag(use_t, "use_t"),
-        )
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        V, scale = rows.covariances(resolve_kind(cov, self.model.weight_type, surveys=True))
+        return {"covariance": V, "scale_covariance": scale, "shared": None}
 
     @cached_property
     def joint_covariance(self) -> Covariance:
@@ -557,17 +536,7 @@ class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackag
         return pd.Series(rows.y, index=rows.index) - self.fittedvalues
 
     def _refitting(self) -> Refitting:
-        kind, rows = self.covariance.kind, self.data_rows()
-        return refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=rows.y,
-            law=self.distribution(),
-            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
-            options={"cov": kind, "use_t": self.use_t},
-            robust={"cov": "HC1"} if kind in ("nonrobust", "opg") else None,
-        )
+        return refitting_result(self, law=self.distribution(), robust="HC1")
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
@@ -623,26 +592,17 @@ class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackag
         header = saved.fields(_Header)
         arrays = saved.numbers(_ARRAYS, k=len(header.spec.names))
         return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
+            **header.fields_of(saved, arrays),
             scale_covariance=Covariance.from_file(header.covariance, {"covariance": arrays["scale"]}),
             shared=arrays.get("shared"),
-            use_t=header.use_t,
         )
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: NormalFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
 
 
 _ARRAYS = {

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.checks import whole
+from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     FewClustersWarning,
@@ -21,14 +21,12 @@ from disteconometrics.errors import (
     OptionError,
     WithheldError,
 )
-from disteconometrics.estimators.binary.margins import MarginsResults
 from disteconometrics.estimators.categories import (
     CategoryAnswers,
     CategoryFacts,
     CategoryRows,
+    MultiIndexEstimator,
     Predicted,
-    checked_kind,
-    empty_categories,
     equation_of,
     refuse_separation,
     restored,
@@ -36,12 +34,13 @@ from disteconometrics.estimators.categories import (
     warn_fit,
     whitened_columns,
 )
-from disteconometrics.estimators.ordered_margins import ordered_margins
+from disteconometrics.estimators.ordered_margins import ordered_effects
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
-from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
-from disteconometrics.inference.covariance import Cluster, Covariance, CovarianceKind, covariance
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.estimators.specification import check_columns
+from disteconometrics.inference.covariance import Cluster, Covariance, covariance
+from disteconometrics.inference.estimates import Estimates, TestResult
+from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.ordered import (
@@ -64,8 +63,10 @@ __all__ = ["OrderedLogit", "OrderedProbit", "OrderedResults"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderedEstimator(Specification):
+class OrderedEstimator(MultiIndexEstimator["OrderedResults"]):
     """What both laws of ordered outcomes share: the columns of weights and offset, and the fit."""
+
+    refused: ClassVar[str] = "ordered outcomes, whose rows"
 
     weights: str | None = None
     weight_type: str | None = None
@@ -83,44 +84,9 @@ class OrderedEstimator(Specification):
         check_columns(weights=self.weights, weight_type=self.weight_type, offset=self.offset)
         return {}
 
-    def fit(
-        self,
-        data: Any,
-        *,
-        cov: CovarianceKind | None = None,
-        use_t: bool = False,
-        maxiter: int = 100,
-        cov_type: str | None = None,
-        cov_kwds: dict[str, Any] | None = None,
-    ) -> OrderedResults:
-        """Estimate the model on a table.
-
-        Parameters
-        ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
-        cov : {"nonrobust", "opg", "HC0", "HC1"}, Cluster, HAC or None
-            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
-        use_t : bool
-            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
-        maxiter : int, Newton steps at most.
-        cov_type, cov_kwds : statsmodels' spelling of ``cov``.
-
-        Returns
-        -------
-        OrderedResults
-
-        Raises
-        ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError, WithheldError
-
-        Warns
-        -----
-        ConditioningWarning, ConvergenceWarning, MissingValuesWarning, FewClustersWarning
-        """
-        kind = checked_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, ROWS)
-        rows, facts = _estimate(self, data, whole(maxiter, "maxiter", 1))
-        found: OrderedResults = OrderedResults.of_rows(self, rows, facts, kind, use_t)
-        return found
+    def estimated(self, data: Any, maxiter: int) -> tuple[type[OrderedResults], Any, Any]:
+        """The class of the result with solved rows and facts."""
+        return OrderedResults, *_estimate(self, data, maxiter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,9 +159,6 @@ class OrderedProbit(OrderedEstimator):
     kernel: ClassVar[OrderedKernel] = ORDERED_PROBIT
 
 
-ROWS = "ordered outcomes, whose rows"  # of covariances that are refused
-
-
 # ---- estimation --------------------------------------------------------------------------------------------
 
 
@@ -238,18 +201,8 @@ def _estimate(model: OrderedEstimator, data: Any, maxiter: int) -> tuple[Categor
         remedy = f"Leave the column out, merge its levels, or merge categories of {read.spec.outcome.name}."
         refuse_separation(separation, names, read.spec.outcome.name, read.size, remedy)
     counts = as_floats(np.bincount(y, w))
-    facts = CategoryFacts(
-        **read.facts(),
-        observations=read.observations,
-        loglik=found.found.loglik,
-        null_loglik=_null_loglik(objective, read.offset, counts),
-        counts=tuple(counts.tolist()),
-        empty=empty_categories(read),
-        converged=found.converged,
-        passes=found.passes,
-        decrement=found.decrement,
-        condition=white.condition,
-    )
+    null = _null_loglik(objective, read.offset, counts)
+    facts = CategoryFacts.of(read, found, white.condition, counts, null)
     warn_fit(facts)
     read.warn_small_levels(logit=model.kernel is ORDERED_LOGIT)
     return CategoryRows(read.design, equation=_equation(names, white.basis, Z, y, found, read)), facts
@@ -344,15 +297,6 @@ class OrderedResults(CategoryAnswers, FittedResult):
             )
         return self.estimates.exponentiated(level).iloc[: self.slopes]
 
-    def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
-        """A covariance that there is for this result.
-
-        Raises
-        ------
-        OptionError
-        """
-        return checked_kind(cov, self.model.weight_type, ROWS)
-
     def proportional_odds(self) -> TestResult:
         """Wald test that the coefficients are the same at every threshold.
 
@@ -401,39 +345,11 @@ class OrderedResults(CategoryAnswers, FittedResult):
 
     # ---- answers -------------------------------------------------------------------------------------------
 
-    def margins(self, variables: Any = None, *, at: Any = "overall", level: float = 0.95) -> MarginsResults:
-        """Average marginal effects on the probability of every category, through the formula.
-
-        Effects of a variable sum to zero over the categories.
-
-        Parameters
-        ----------
-        variables : str, list of str, dict or None
-            None takes every variable of the right side.  Numbers get the derivative; text, categories,
-            true/false, ``C(x)`` and 0–1 columns the difference of each level from the first.  A dict
-            chooses: ``{"kids": (0, 1)}``, ``{"d": "derivative"}``.
-        at : "overall", "mean" or dict
-            Average over the rows, the effect at the average row, or the average with some variables fixed.
-        level : float, confidence level of the table.
-
-        Returns
-        -------
-        MarginsResults
-            A row for each effect and category, named ``"income [High]"``; errors are those of the estimates
-            for these very rows (delta method).
-
-        Raises
-        ------
-        OptionError, MissingColumnError, LevelError, DataError, NeedsData
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> res = de.OrderedLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
-        >>> bool(abs(res.margins().params.sum()) < 1e-12)
-        True
-        """
-        return ordered_margins(self, self.data_rows().scenario(), variables, at=at, level=check_level(level))
+    def average_effects(
+        self, rows: Scenario, questions: Sequence[Question], means: bool
+    ) -> tuple[Array, Array]:
+        """Effects (q, J) of questions, averaged or at the mean row, and gradients (q, J, p)."""
+        return ordered_effects(self, rows, questions, means)
 
     def predicted(self, new: Any) -> Predicted:
         """Probabilities of the categories for new rows, None for those of the fit."""

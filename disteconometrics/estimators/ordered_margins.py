@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,16 @@ import numpy as np
 from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.data.scenario import Scenario
-from disteconometrics.errors import OptionError
-from disteconometrics.estimators.binary.margins import MarginsResults, asked_of, check_ranges, questions_of
-from disteconometrics.inference.marginal_effects import average_margins, margins_at_means
+from disteconometrics.inference.marginal_effects import Question, average_margins, margins_at_means
 from disteconometrics.likelihoods.index_model import index
 
-__all__ = ["ordered_margins"]
+__all__ = ["ordered_effects"]
 
 
-def ordered_margins(result: Any, rows: Scenario, variables: Any, *, at: Any, level: float) -> MarginsResults:
-    """The margins of an ordered result; see its `margins`.
+def ordered_effects(
+    result: Any, rows: Scenario, questions: Sequence[Question], means: bool
+) -> tuple[Array, Array]:
+    """Effects (q, J) of an ordered result, and gradients (q, J, p); see `CategoryAnswers.margins`.
 
     P(y > j) is a binary probability with intercept −c_j, and P(y = j) the difference of two of them, so that
     effects of a variable sum to zero over the categories.
@@ -32,12 +32,7 @@ def ordered_margins(result: Any, rows: Scenario, variables: Any, *, at: Any, lev
     >>> np.allclose(res.margins().params["GPA [1]"], binary.params["GPA"])
     True
     """
-    if not isinstance(at, Mapping) and at not in ("overall", "mean"):
-        raise OptionError(f"at={at!r} is not known; use 'overall', 'mean' or a dict such as {{'age': 40}}.")
-    asked, skipped = asked_of(rows, variables, "dydx")
-    questions, where = questions_of(rows, asked, at)
-    check_ranges(result.seen, rows, asked, at)
-    take = margins_at_means if at == "mean" else average_margins
+    take = margins_at_means if means else average_margins
     k = result.slopes
     constant = result.spec.names.index("Intercept")
     cuts = result.coefficients[k:]
@@ -56,20 +51,4 @@ def ordered_margins(result: Any, rows: Scenario, variables: Any, *, at: Any, lev
         gradients[j, :, :k] = np.delete(found.gradients, constant, axis=1)
         gradients[j, :, k + j] = -found.gradients[:, constant]
     effects, moves = (-np.diff(a, axis=0, prepend=0.0, append=0.0) for a in (above, gradients))
-    levels = result.spec.outcome.levels
-    names = tuple(f"{q.name} [{level}]" for q in questions for level in levels)
-    G, V = result.covariance.coordinates(moves.transpose(1, 0, 2).reshape(len(names), -1))
-    spread = G @ V @ G.T
-    estimates = result.estimates.others(names, effects.T.ravel(), (spread + spread.T) / 2, level=level)
-    notes = (result.covariance.note, "Effects on the probability of each category, in brackets.", *skipped)
-    return MarginsResults(
-        estimates,
-        "dydx",
-        where,
-        "sample",
-        result.spec.outcome.name,
-        result.spec.formula,
-        result.covariance.label,
-        rows.size,
-        notes,
-    )
+    return effects.T, moves.transpose(1, 0, 2)

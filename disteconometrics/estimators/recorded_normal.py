@@ -9,7 +9,6 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array
-from disteconometrics.checks import flag
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
@@ -20,7 +19,14 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares, warn_condition
-from disteconometrics.estimators.results import FitFacts, FittedResult, LikelihoodCriteria, SavedResult
+from disteconometrics.estimators.results import (
+    CoefficientsHeader,
+    FitFacts,
+    FittedResult,
+    LikelihoodCriteria,
+    SavedResult,
+    TakesCovarianceAndT,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
@@ -28,7 +34,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     covariance,
     refuse_leverages,
     resolve_kind,
@@ -236,7 +241,9 @@ def _equation(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackagesNames):
+class RecordedNormalResults(
+    NormalAnswers, FittedResult, TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames
+):
     """A Tobit or an interval regression: coefficients, σ, tests, and the law of every row's true outcome.
 
     Answers are of the outcome before it was recorded, and beyond a cap they rest on the normal form.
@@ -288,24 +295,11 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         """Covariance (k + 1, k + 1) of the coefficients and σ."""
         return self.joint
 
-    def with_cov(
-        self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None
-    ) -> RecordedNormalResults:
-        """Return the same estimates with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit, and takes t for clusters.
-        data : the table of the fit, for a result loaded from a file.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        V = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
-        chosen = self.use_t or isinstance(cov, Cluster) if use_t is None else flag(use_t, "use_t")
-        return replace(self, covariance=_of_coefficients(V), joint=V, use_t=chosen)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        V = rows.covariances(resolve_kind(cov, self.model.weight_type))
+        chosen = {"use_t": self.use_t or isinstance(cov, Cluster)} if use_t is None else {}
+        return {"covariance": _of_coefficients(V), "joint": V, **chosen}
 
     # ---- what has no meaning -------------------------------------------------------------------------------
 
@@ -395,27 +389,16 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         header = saved.fields(_Header)
         k = len(header.spec.names)
         arrays = saved.numbers(_ARRAYS, p=k, k=k + 1)
-        joint = Covariance.from_file(header.covariance, arrays)
-        return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
-            coefficients=arrays["params"],
-            covariance=_of_coefficients(joint),
-            joint=joint,
-            use_t=header.use_t,
-        )
+        found = header.fields_of(saved, arrays)
+        joint = found.pop("covariance")
+        return cls(**found, covariance=_of_coefficients(joint), joint=joint)
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: RecordedFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
 
 
 _ARRAYS = {

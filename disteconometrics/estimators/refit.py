@@ -15,10 +15,11 @@ import pandas as pd
 from disteconometrics.data.formula import parse_formula, split_absorbed, split_sides
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
+from disteconometrics.inference.influence import is_model_based
 from disteconometrics.inference.protocols import REPLICATIONS, Refitting
 from disteconometrics.inference.survey import Survey
 
-__all__ = ["AVERAGED", "ONE_OUTCOME", "refitting", "refitting_rows", "success_labels"]
+__all__ = ["AVERAGED", "ONE_OUTCOME", "refitting", "refitting_result", "refitting_rows", "success_labels"]
 
 AVERAGED = "the functionals are averages over the covariates of the sample's rows"
 ONE_OUTCOME = (
@@ -116,12 +117,45 @@ def success_labels(outcome: Any) -> Any:
     return np.array([0.0, 1.0])
 
 
-def refitting_rows(model: Any, rows: Any, kind: Any, truth: Mapping[str, float]) -> Refitting:
-    """The same for a fit that has no law of a row: its rows are drawn, or its clusters.
+def refitting_result(
+    result: Any, *, law: Any, labels: Any = None, fitted_only: str = "", robust: str = ""
+) -> Refitting:
+    """The same for a result whose ``fit`` takes ``cov`` and ``use_t``; its estimates are the truth.
 
     Parameters
     ----------
-    model, rows, kind, truth : as for `refitting`.
+    result : with ``covariance``, ``use_t``, ``params`` and rows.
+    law, labels, fitted_only : as for `refitting`; the outcomes are what ``labels`` stand for.
+    robust : the covariance that holds where the model is wrong, for one that rests on the model; "" for none.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel())
+    >>> refitting_result(res, law=res.distribution(), robust="HC1").robust
+    {'cov': 'HC1'}
+    """
+    rows, kind = result.data_rows(), result.covariance.kind
+    return refitting(
+        result.model,
+        rows,
+        kind,
+        outcome=rows.y if labels is None else labels[rows.y.astype(np.intp)],
+        law=law,
+        truth=result.params.to_dict(),
+        options={"cov": kind, "use_t": result.use_t},
+        labels=labels,
+        fitted_only=fitted_only,
+        robust={"cov": robust} if robust and is_model_based(kind) else None,
+    )
+
+
+def refitting_rows(result: Any) -> Refitting:
+    """The same for a result that has no law of a row: its rows are drawn, or its clusters.
 
     Raises
     ------
@@ -131,10 +165,11 @@ def refitting_rows(model: Any, rows: Any, kind: Any, truth: Mapping[str, float])
     --------
     >>> import disteconometrics as de
     >>> res = de.RIFRegression("foodexp ~ income").fit(de.datasets.engel())
-    >>> refitting_rows(res.model, res.rows, "HC1", {}).only_design
+    >>> refitting_rows(res).only_design
     'pairs'
     """
-    found = refitting(model, rows, kind, outcome=rows.y, law=None, truth=truth, options={"cov": kind})
+    rows, kind, truth = result.data_rows(), result.covariance.kind, result.params.to_dict()
+    found = refitting(result.model, rows, kind, outcome=rows.y, law=None, truth=truth, options={"cov": kind})
     return replace(found, only_design="cluster" if found.clusters else "pairs")
 
 

@@ -19,6 +19,8 @@ import pandas as pd
 
 from disteconometrics.archive import write_archive
 from disteconometrics.arrays import Array
+from disteconometrics.checks import flag
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import DataError, FileFormatError, NeedsData
 from disteconometrics.fields import (
     AnyFloat,
@@ -29,6 +31,7 @@ from disteconometrics.fields import (
     read_dict,
     read_fields,
 )
+from disteconometrics.inference.covariance import Covariance, CovarianceKind, CovarianceWords
 from disteconometrics.inference.estimates import Estimated
 from disteconometrics.pictures import Pictured
 from disteconometrics.report import exchange
@@ -36,7 +39,17 @@ from disteconometrics.simulate.self_check import SelfChecking
 from disteconometrics.tables import Summary
 from disteconometrics.words import TakesWords
 
-__all__ = ["FitFacts", "FittedResult", "LikelihoodCriteria", "SavedResult"]
+__all__ = [
+    "CoefficientsHeader",
+    "CovarianceHeader",
+    "FitFacts",
+    "FitHeader",
+    "FittedResult",
+    "LikelihoodCriteria",
+    "SavedResult",
+    "TakesCovariance",
+    "TakesCovarianceAndT",
+]
 
 T = TypeVar("T")
 
@@ -65,6 +78,7 @@ NOT_COMPLETED = frozenset(
         "solution",
         "to_file",
         "trials",
+        "under",
         "whole_file",
         "with_rows",
     ]
@@ -178,6 +192,48 @@ class SavedResult:
         unknown = sorted(set(self.arrays) - self.asked)
         if unknown:
             raise FileFormatError(f"it has arrays that are not known: {', '.join(unknown[:5]):.80}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitHeader:
+    """The header of a file: a family says which facts it has, and what it keeps beside them."""
+
+    spec: DesignSpec
+    facts: FitFacts
+    estimator: dict[str, Any]
+
+    def fields_of(self, saved: SavedResult, arrays: dict[str, Array]) -> dict[str, Any]:
+        """The fields of the result that all families with this header read alike.
+
+        Raises
+        ------
+        FileFormatError, OptionError
+        """
+        return {"model": saved.model(self.estimator), "spec": self.spec, "facts": self.facts}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CovarianceHeader(FitHeader):
+    """The same of estimates that have a covariance."""
+
+    covariance: CovarianceWords
+
+    def fields_of(self, saved: SavedResult, arrays: dict[str, Array]) -> dict[str, Any]:
+        """The fields of `FitHeader` and the covariance."""
+        own = Covariance.from_file(self.covariance, arrays)
+        return {**super().fields_of(saved, arrays), "covariance": own}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoefficientsHeader(CovarianceHeader):
+    """The same of coefficients that are judged by the normal law or by t."""
+
+    use_t: bool
+
+    def fields_of(self, saved: SavedResult, arrays: dict[str, Array]) -> dict[str, Any]:
+        """The fields of `CovarianceHeader`, the coefficients and the choice of t."""
+        own = {"coefficients": arrays["params"], "use_t": self.use_t}
+        return {**super().fields_of(saved, arrays), **own}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -353,6 +409,72 @@ class FittedResult(Estimated, Pictured, SelfChecking):
     @abstractmethod
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+
+
+class TakesCovariance:
+    """What results share whose estimates may be judged by another covariance."""
+
+    data_rows: Any  # of `FittedResult`, which a result inherits too
+
+    @abstractmethod
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields of the result that another covariance changes.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError
+        """
+
+    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> Self:
+        """Return the same estimates with another covariance; nothing is estimated again.
+
+        Parameters
+        ----------
+        cov : as in ``fit``.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        The same kind of result.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        """
+        result: Any = self
+        found: Self = replace(result, **self.under(self.data_rows(data), cov, None))
+        return found
+
+
+class TakesCovarianceAndT(TakesCovariance):
+    """The same of results that are judged by the normal law or by t."""
+
+    use_t: bool
+
+    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> Self:
+        """Return the same estimates with another covariance; nothing is estimated again.
+
+        Parameters
+        ----------
+        cov : as in ``fit``.
+        use_t : bool or None
+            None keeps the choice of the fit; t is taken for a survey's design always, and for clusters of
+            recorded outcomes unless it is False.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        The same kind of result.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        """
+        rows, t = self.data_rows(data), None if use_t is None else flag(use_t, "use_t")
+        result: Any = self
+        fields = {"use_t": self.use_t if t is None else t, **self.under(rows, cov, t)}
+        found: Self = replace(result, **fields)
+        return found
 
 
 class LikelihoodCriteria(TakesWords):

@@ -13,7 +13,6 @@ import pandas as pd
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import columns
 from disteconometrics.checks import positive
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.errors import (
     DataError,
@@ -26,7 +25,13 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.normal import regression_equations
 from disteconometrics.estimators.normal_answers import named_squares
 from disteconometrics.estimators.refit import refitting_rows
-from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.results import (
+    CovarianceHeader,
+    FitFacts,
+    FittedResult,
+    SavedResult,
+    TakesCovariance,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.fields import AnyFloat, Numbers
@@ -34,7 +39,6 @@ from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, check_level
@@ -323,7 +327,7 @@ class RIFFacts(FitFacts):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class RIFResults(FittedResult, OtherPackagesNames):
+class RIFResults(FittedResult, TakesCovariance, OtherPackagesNames):
     """A fitted regression of a recentred influence function.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -392,24 +396,12 @@ class RIFResults(FittedResult, OtherPackagesNames):
         X = rows.matrix if new is None else rows.X
         return pd.Series(X @ self.coefficients, index=rows.index)
 
-    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> RIFResults:
-        """Return the same estimates with another covariance.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        data : the table of the fit, for a result loaded from a file.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows: RIFRows = self.data_rows(data)
-        return replace(self, covariance=rows.covariance(_kind(cov, self.model.weight_type)))
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        return {"covariance": rows.covariance(_kind(cov, self.model.weight_type))}
 
     def _refitting(self) -> Refitting:
-        truth = dict(zip(self.spec.names, map(float, self.coefficients), strict=True))
-        return refitting_rows(self.model, self.data_rows(), self.covariance.kind, truth)
+        return refitting_rows(self)
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
@@ -453,23 +445,14 @@ class RIFResults(FittedResult, OtherPackagesNames):
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
         header = saved.fields(_Header)
         arrays = saved.numbers(_ARRAYS, k=len(header.spec.names))
-        return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-        )
+        return cls(**header.fields_of(saved, arrays), coefficients=arrays["params"])
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CovarianceHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: RIFFacts
-    estimator: dict[str, Any]
-    covariance: CovarianceWords
 
 
 _ARRAYS = {"params": Numbers("k"), "covariance": replace(COVARIANCE_ARRAYS["covariance"], optional=False)}

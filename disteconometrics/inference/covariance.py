@@ -253,6 +253,12 @@ class Covariance:
         largest = np.nan_to_num(np.abs(G)).max(axis=0, initial=0.0)
         return accurate_product(G, self.basis, power_of_two(largest)), self.inner
 
+    def of_moves(self, G: Array) -> Array:
+        """The covariance (q, q) of what moves by rows g' (q, k) with the estimates."""
+        Z, V = self.coordinates(G)
+        spread = Z @ V @ Z.T
+        return np.asarray((spread + spread.T) / 2)
+
     def errors(self, X: Array | FactorMatrix, rows: int | None = None) -> Array:
         """Standard errors (m,) of x'β for rows (m, k), so many of them at once."""
         m = X.shape[0]

@@ -27,8 +27,7 @@ from disteconometrics.estimators.absorbed.panel import (
     own_lags,
     read_panel,
 )
-from disteconometrics.estimators.categories import named_columns, refuse_separation, warn_fit
-from disteconometrics.estimators.results import FitFacts
+from disteconometrics.estimators.categories import MaximumFacts, named_columns, refuse_separation, warn_fit
 from disteconometrics.estimators.rows import FitRows, incidental_bias
 from disteconometrics.fields import AnyFloat, Count, Positive
 from disteconometrics.inference.protocols import MEstimate
@@ -64,7 +63,7 @@ Top = ConcaveMaximum[AbsorbedPass]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbsorbedFacts(FitFacts):
+class AbsorbedFacts(MaximumFacts):
     """Numbers of a fit that need no rows.
 
     ``names`` are the regressors, ``absorbed`` the columns whose effects are absorbed, the eliminated first;
@@ -81,11 +80,6 @@ class AbsorbedFacts(FitFacts):
     lost_rows: Count
     others: Count
     periods: tuple[Positive, Positive, Positive]
-    null_loglik: AnyFloat
-    converged: bool
-    passes: Count
-    decrement: AnyFloat
-    condition: AnyFloat
     sigma: Positive | None = None
     within: AnyFloat = float("nan")
 
@@ -189,9 +183,8 @@ def _facts(p: Panel, top: Top, condition: float, null: float) -> AbsorbedFacts:
     w = p.read.weights if p.read.frequency else None
     sizes = p.sets.sizes if w is None else p.sets.sums(w[p.by_group])
     return AbsorbedFacts(
-        **p.read.facts(),
+        **AbsorbedFacts.known(p.read, top, condition),
         observations=float(sizes.sum()),
-        loglik=top.found.loglik,
         names=p.regressors,
         absorbed=p.absorbed,
         groups=len(sizes),
@@ -200,10 +193,6 @@ def _facts(p: Panel, top: Top, condition: float, null: float) -> AbsorbedFacts:
         others=p.others,
         periods=(float(sizes.min()), float(sizes.mean()), float(sizes.max())),
         null_loglik=null,
-        converged=top.converged,
-        passes=top.passes,
-        decrement=top.decrement,
-        condition=condition,
     )
 
 

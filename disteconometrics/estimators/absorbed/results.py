@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table, list_names
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.families import Normal
@@ -35,8 +34,8 @@ from disteconometrics.estimators.binary.fit import success_of
 from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
 from disteconometrics.estimators.binary.margins import MarginsResults
 from disteconometrics.estimators.categories import MultiIndexAnswers
-from disteconometrics.estimators.refit import refitting, success_labels
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.refit import refitting_result, success_labels
+from disteconometrics.estimators.results import CoefficientsHeader, FittedResult, SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -44,7 +43,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import TestResult, check_level
@@ -279,18 +277,9 @@ class AbsorbedAnswers(MultiIndexAnswers):
         """The column of the effects that are eliminated, whose rows resampling keeps together."""
         return self.facts.absorbed[0]
 
-    def refitted(self, *, options: dict[str, Any], robust: str, **more: Any) -> Refitting:
+    def refitted(self, **how: Any) -> Refitting:
         """What `FittedResult.monte_carlo` makes again: clusters are drawn if they are the groups."""
-        kind, column = self.covariance.kind, self.facts.absorbed[0]
-        found = refitting(
-            self.model,
-            self.data_rows(),
-            kind,
-            truth=dict(zip(self.estimates.names, map(float, self.coefficients), strict=True)),
-            options={"cov": kind, **options},
-            robust={"cov": robust} if kind in ("nonrobust", "opg") else None,
-            **more,
-        )
+        column, found = self.facts.absorbed[0], refitting_result(self, **how)
         if found.clusters == (column,):
             return found
         return replace(found, fitted_only=f"the rows of a {column} belong together")
@@ -347,26 +336,14 @@ class AbsorbedAnswers(MultiIndexAnswers):
             values = saved.numbers({name: Numbers("g", "any")}, g=len(levels))[name]
             effects.append(Effects(column, pd.Index(levels), values))
         result: Callable[..., Any] = cls
-        return result(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-            use_t=header.use_t,
-            effect_values=tuple(effects),
-        )
+        return result(**header.fields_of(saved, arrays), effect_values=tuple(effects))
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: AbsorbedFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
     levels: tuple[tuple[str | int | bool | float, ...], ...]
 
 
@@ -521,14 +498,8 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
         return notes
 
     def _refitting(self) -> Refitting:
-        levels = success_labels(self.spec.outcome)
-        return self.refitted(
-            outcome=levels[self.data_rows().y.astype(np.intp)],
-            options={"use_t": self.use_t},
-            law=self.distribution(),
-            labels=levels,
-            robust="HC0",
-        )
+        labels = success_labels(self.spec.outcome)
+        return self.refitted(law=self.distribution(), labels=labels, robust="HC0")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -620,6 +591,4 @@ class AbsorbedNormalResults(AbsorbedAnswers, FittedResult):
         raise WithheldError("Beside so many effects the likelihood ratio is not χ²: use test('…').")
 
     def _refitting(self) -> Refitting:
-        return self.refitted(
-            outcome=self.data_rows().y, options={"use_t": self.use_t}, law=self.distribution(), robust="HC1"
-        )
+        return self.refitted(law=self.distribution(), robust="HC1")

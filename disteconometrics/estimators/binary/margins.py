@@ -41,7 +41,15 @@ from disteconometrics.pictures import Pictured
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, first_of
 
-__all__ = ["MarginsResults", "asked_of", "check_ranges", "margins", "margins_as_statsmodels", "questions_of"]
+__all__ = [
+    "MarginsResults",
+    "asked_of",
+    "check_ranges",
+    "margins",
+    "margins_as_statsmodels",
+    "margins_of",
+    "questions_of",
+]
 
 AnyRows = Scenario | StreamedScenario
 INCLUDED = "The sampling variance of the average over rows is included"
@@ -179,6 +187,42 @@ class _Header:
 
 
 _ARRAYS = {"values": Numbers("k", "any"), "covariance": Numbers("k k", "a covariance")}
+
+
+def margins_of(
+    result: Any,
+    names: tuple[str, ...],
+    values: Array,
+    gradients: Array,
+    *,
+    where: str,
+    rows: int,
+    notes: Sequence[str],
+    kind: str = "dydx",
+    level: float = 0.95,
+) -> MarginsResults:
+    """Effects for the very rows of a result, with errors of its estimates (delta method).
+
+    Parameters
+    ----------
+    result : with ``covariance``, ``estimates`` and ``spec``.
+    names, values, gradients : of the effects, (q,) float64 array and (q, k) in the coefficients.
+    where : str, the rows that were averaged, ``rows`` their number.
+    notes : foot of the table, after the covariance's.
+    kind, level : as in `margins`.
+    """
+    V = result.covariance
+    return MarginsResults(
+        result.estimates.others(names, values, V.of_moves(gradients), level=level),
+        kind,
+        where,
+        "sample",
+        result.spec.outcome.name,
+        result.spec.formula,
+        V.label,
+        rows,
+        (V.note, *notes),
+    )
 
 
 def margins(

@@ -19,7 +19,6 @@ from scipy import special
 from disteconometrics.arrays import Array
 from disteconometrics.checks import flag
 from disteconometrics.data.scenario import Scenario
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
@@ -32,8 +31,13 @@ from disteconometrics.estimators.binary.likelihood_tests import LikelihoodTests,
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, check_options
 from disteconometrics.estimators.binary.report import summary_of
-from disteconometrics.estimators.refit import refitting, success_labels
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.refit import refitting_result, success_labels
+from disteconometrics.estimators.results import (
+    CoefficientsHeader,
+    FittedResult,
+    SavedResult,
+    TakesCovarianceAndT,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
@@ -41,7 +45,6 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
-    CovarianceWords,
     covariance,
     resolve_kind,
 )
@@ -110,7 +113,7 @@ def fit_binary_rows(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesNames):
+class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, LikelihoodTests, OtherPackagesNames):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
@@ -164,30 +167,12 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         profile = ProfileLimits(self.spec.names, fit, self.profile)
         return replace(plain, limits=profile.limits, roots=profile.roots)
 
-    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
-        """Return the same estimates with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit; a survey's design is always judged by t.
-        data : the table of the fit, for a result loaded from a file.
-
-        Returns
-        -------
-        BinaryResults
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows = self.data_rows(data)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
         kind = resolve_kind(cov, self.model.weight_type, surveys=True)
-        t = self.use_t if use_t is None else flag(use_t, "use_t")
         if self.facts.penalty is not None:
-            check_options(kind, t)
-        V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
-        return replace(self, covariance=V, use_t=t)
+            check_options(kind, self.use_t if use_t is None else use_t)
+        return {"covariance": covariance(rows.equation, kind, codes=rows.codes, order=rows.order)}
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
@@ -485,27 +470,18 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
                 "Some estimates are infinite (separation), so there is no fitted law to draw from; use "
                 "penalty='firth'."
             )
-        rows, kind, penalised = self.data_rows(), self.covariance.kind, self.facts.penalty is not None
+        rows, penalised = self.data_rows(), self.facts.penalty is not None
         if rows.streamed:
             raise rows.design.needs_rows()
         (block,) = rows.design.blocks()
         eta = index(block, self.coefficients)
-        labels = success_labels(self.spec.outcome)
-        return refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=labels[rows.y.astype(np.intp)],
-            law=Bernoulli(
-                self.kernel.probability(eta),
-                str(self.spec.outcome.success),
-                self.kernel.complement(eta),
-            ),
-            truth=dict(zip(self.spec.names, map(float, self.coefficients), strict=True)),
-            options={"cov": kind, "use_t": self.use_t},
-            labels=labels,
+        success = str(self.spec.outcome.success)
+        return refitting_result(
+            self,
+            law=Bernoulli(self.kernel.probability(eta), success, self.kernel.complement(eta)),
+            labels=success_labels(self.spec.outcome),
             fitted_only=PENALISED_SAMPLE if penalised else "",
-            robust={"cov": "HC0"} if kind in ("nonrobust", "opg") and not penalised else None,
+            robust="" if penalised else "HC0",
         )
 
     # ---- files ---------------------------------------------------------------------------------------------
@@ -536,12 +512,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         ):
             raise FileFormatError("what it says of separation or a penalty does not belong to its arrays")
         return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-            use_t=header.use_t,
+            **header.fields_of(saved, arrays),
             infinite=infinite,
             profile=arrays.get("profile"),
         )
@@ -669,15 +640,11 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         return np.bincount(cell, weights, minlength=4).astype(np.float64).reshape(2, 2)
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CoefficientsHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: BinaryFacts
-    estimator: dict[str, Any]
-    use_t: bool
-    covariance: CovarianceWords
 
 
 def _arrays(names: Collection[str]) -> dict[str, Numbers]:

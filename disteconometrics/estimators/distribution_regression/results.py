@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.step import SLACK, StepLaw
 from disteconometrics.errors import (
     FileFormatError,
@@ -44,9 +43,9 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
     raw_levels,
 )
 from disteconometrics.estimators.refit import refitting
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.fields import Count, Numbers, SavedSeed
-from disteconometrics.inference.covariance import Covariance, CovarianceKind, CovarianceWords
+from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.decomposition import check_levels
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
@@ -68,7 +67,7 @@ INDEX_SET = (0.1, 0.9)  # levels of F between which bands and tests hold
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames):
+class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, OtherPackagesNames):
     """A fitted distribution regression: coefficients along the thresholds and the law that they make.
 
     The table shows the coefficients at a few ``thresholds``, named ``educ[8.5]``; `process` has all of one
@@ -134,21 +133,10 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
         """Degrees of freedom of t: clusters less one, else the normal law."""
         return float(self.covariance.degrees_of_freedom) if self.covariance.clusters else np.inf
 
-    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> DistributionRegressionResults:
-        """The same estimates with another covariance, by which draws are made too.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        data : the table of the fit, for a result loaded from a file.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows: DistributionRows = self.data_rows(data)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
         kind = kind_of(cov, self.model.weight_type)
-        return replace(self, covariance=rows.covariance(kind, self.shown), rows=rows)
+        return {"covariance": rows.covariance(kind, self.shown), "rows": rows}
 
     def solution(self) -> Array:
         """Coefficients of all thresholds, one after the other."""
@@ -353,7 +341,7 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
             self.covariance.kind,
             outcome=rows.y,
             law=law,
-            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
+            truth=self.params.to_dict(),
             options={"cov": self.covariance.kind, "seed": 0},
         )
 
@@ -437,9 +425,7 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
             raise FileFormatError("a threshold shown is separated")
         StepLaw(arrays["averaged"], arrays["thresholds"], arrays["points"], arrays["shares"])
         return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
+            **header.fields_of(saved, arrays),
             thresholds=arrays["thresholds"],
             limiting=arrays["params"],
             separated=separated,
@@ -447,20 +433,16 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
             points=arrays["points"],
             shares=arrays["shares"],
             shown=tuple(header.shown),
-            covariance=Covariance.from_file(header.covariance, {"covariance": arrays["covariance"]}),
             draws=header.draws,
             seed=header.seed,
         )
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(CovarianceHeader):
     """The header of a file."""
 
-    spec: DesignSpec
     facts: DistributionFacts
-    estimator: dict[str, Any]
-    covariance: CovarianceWords
     shown: list[Count]
     draws: Count
     seed: SavedSeed

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
-from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import StreamDesign
 from disteconometrics.distributions.functionals import functional_name, listed, mean_between
 from disteconometrics.distributions.recorded import with_recording
@@ -45,7 +44,7 @@ from disteconometrics.estimators.law_answers import (
     no_error_of_average,
 )
 from disteconometrics.estimators.refit import AVERAGED, refitting
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.results import FitHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
 from disteconometrics.flows.monotone_spline import MonotoneSpline
@@ -143,7 +142,7 @@ class SavedAnswers(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FlowResults(FittedResult, LawAnswers):
+class FlowResults(FittedResult, TakesCovariance, LawAnswers):
     """A fitted density: laws, functionals with standard errors, effects, bands, summary.
 
     It refers to the rows it was fitted on (no copy).  A result loaded from a file holds none: `attach` gives
@@ -568,25 +567,11 @@ class FlowResults(FittedResult, LawAnswers):
 
     # ---- covariance ----------------------------------------------------------------------------------------
 
-    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> FlowResults:
-        """Return the same flow with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        data : the table of the fit, for a result loaded from a file.
-
-        Returns
-        -------
-        FlowResults
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows, kind = self.data_rows(data), _kind(cov, self.model.weight_type)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        kind = _kind(cov, self.model.weight_type)
         main, V = rows.solution(self.flow, kind)
-        return replace(self, rows=rows, main=main, kind=kind, facts=self.facts.under(V), saved=None)
+        return {"rows": rows, "main": main, "kind": kind, "facts": self.facts.under(V), "saved": None}
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
@@ -650,9 +635,7 @@ class FlowResults(FittedResult, LawAnswers):
         )
         effects = saved_effects(saved, header.effects, estimates)
         return cls(
-            model=saved.model(header.estimator),
-            spec=spec,
-            facts=facts,
+            **header.fields_of(saved, arrays),
             flow=flow,
             main=main,
             kind=KINDS.get(facts.cov_label),
@@ -660,13 +643,11 @@ class FlowResults(FittedResult, LawAnswers):
         )
 
 
-@dataclass(frozen=True)
-class _Header:
+@dataclass(frozen=True, kw_only=True)
+class _Header(FitHeader):
     """The header of a file; those of 0.1.0 took the rows as given, and wrote other effects or none."""
 
-    spec: DesignSpec
     facts: FlowFacts
-    estimator: dict[str, Any]
     flow: FlowHeader
     functionals: tuple[str, ...]
     target: Literal["population", "sample"] = "sample"
