@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,13 @@ from disteconometrics.estimators.binary.margins import (
     questions_of,
 )
 from disteconometrics.estimators.refit import refitting_result
-from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, LikelihoodCriteria, SavedResult
+from disteconometrics.estimators.results import (
+    CoefficientsHeader,
+    FitFacts,
+    LikelihoodCriteria,
+    SavedResult,
+    TakesCovarianceAndT,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
@@ -308,7 +314,7 @@ def warn_fit(facts: Any) -> None:
 # ---- result ------------------------------------------------------------------------------------------------
 
 
-class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
+class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames):
     """What results of likelihoods of several indices share: covariances, criteria, tests, files.
 
     Examples
@@ -381,30 +387,10 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
         df = V.degrees_of_freedom if self.use_t else np.inf
         return Estimates(tuple(self.labels()[1]), self.coefficients, V.matrix, df, clusters=V.clusters)
 
-    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> Self:
-        """Return the same estimates with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit.
-        data : the table of the fit, for a result loaded from a file.
-
-        Returns
-        -------
-        The same kind of result.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        result: Any = self
-        rows, kind = self.data_rows(data), self.checked_kind(cov)
-        V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
-        found: Self = replace(
-            result, covariance=V, use_t=self.use_t if use_t is None else flag(use_t, "use_t")
-        )
-        return found
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        V = covariance(rows.equation, self.checked_kind(cov), codes=rows.codes, order=rows.order)
+        return {"covariance": V}
 
     # ---- fit -----------------------------------------------------------------------------------------------
 

@@ -28,7 +28,13 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.refit import refitting_rows
-from disteconometrics.estimators.results import CovarianceHeader, FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.results import (
+    CovarianceHeader,
+    FitFacts,
+    FittedResult,
+    SavedResult,
+    TakesCovariance,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.fields import Count, Numbers
@@ -457,7 +463,7 @@ class InequalityFacts(FitFacts):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class InequalityResults(FittedResult, OtherPackagesNames):
+class InequalityResults(FittedResult, TakesCovariance, OtherPackagesNames):
     """Measures of inequality and poverty by group, with differences, Lorenz curves, parts within and between.
 
     It refers to the rows it was computed on (no copy); a result loaded from a file holds none, `attach` gives
@@ -517,21 +523,10 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         names = [f"{n} | {g} less {groups[0]}" for n in self.model.functionals for g in groups[1:]]
         return replace(self.estimates.linear(np.kron(np.eye(q), one)), names=tuple(names))
 
-    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> InequalityResults:
-        """Return the same measures with another covariance.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        data : the table of the fit, for a result loaded from a file.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows: InequalityRows = self.data_rows(data)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
         kind = _kind(cov, self.model.weight_type)
-        return replace(self, covariance=rows.covariance(kind), degrees=rows.degrees(kind))
+        return {"covariance": rows.covariance(kind), "degrees": rows.degrees(kind)}
 
     def within_between(self, functional: str = "theil") -> Estimates:
         """Split a measure of generalised entropy into what is within groups and between their means.

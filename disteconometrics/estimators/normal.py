@@ -33,6 +33,7 @@ from disteconometrics.estimators.results import (
     FittedResult,
     LikelihoodCriteria,
     SavedResult,
+    TakesCovarianceAndT,
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
@@ -437,7 +438,7 @@ def regression_equations(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackagesNames):
+class NormalResults(NormalAnswers, FittedResult, TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames):
     """A fitted Gaussian linear law: coefficients, σ, fit, tests, predictions, and the law of every row.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -466,31 +467,10 @@ class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackag
         """Coefficients; σ is not counted, as in statsmodels."""
         return float(len(self.spec.names))
 
-    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> NormalResults:
-        """Return the same estimates with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit.
-        data : the table of the fit, for a result loaded from a file.
-
-        Returns
-        -------
-        NormalResults
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        V, scale = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type, surveys=True))
-        return replace(
-            self,
-            covariance=V,
-            scale_covariance=scale,
-            shared=None,
-            use_t=self.use_t if use_t is None else flag(use_t, "use_t"),
-        )
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        V, scale = rows.covariances(resolve_kind(cov, self.model.weight_type, surveys=True))
+        return {"covariance": V, "scale_covariance": scale, "shared": None}
 
     @cached_property
     def joint_covariance(self) -> Covariance:

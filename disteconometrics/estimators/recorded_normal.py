@@ -9,7 +9,6 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array
-from disteconometrics.checks import flag
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
@@ -27,6 +26,7 @@ from disteconometrics.estimators.results import (
     FittedResult,
     LikelihoodCriteria,
     SavedResult,
+    TakesCovarianceAndT,
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
@@ -242,7 +242,9 @@ def _equation(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackagesNames):
+class RecordedNormalResults(
+    NormalAnswers, FittedResult, TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames
+):
     """A Tobit or an interval regression: coefficients, σ, tests, and the law of every row's true outcome.
 
     Answers are of the outcome before it was recorded, and beyond a cap they rest on the normal form.
@@ -294,24 +296,11 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         """Covariance (k + 1, k + 1) of the coefficients and σ."""
         return self.joint
 
-    def with_cov(
-        self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None
-    ) -> RecordedNormalResults:
-        """Return the same estimates with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit, and takes t for clusters.
-        data : the table of the fit, for a result loaded from a file.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        V = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
-        chosen = self.use_t or isinstance(cov, Cluster) if use_t is None else flag(use_t, "use_t")
-        return replace(self, covariance=_of_coefficients(V), joint=V, use_t=chosen)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        V = rows.covariances(resolve_kind(cov, self.model.weight_type))
+        chosen = {"use_t": self.use_t or isinstance(cov, Cluster)} if use_t is None else {}
+        return {"covariance": _of_coefficients(V), "joint": V, **chosen}
 
     @property
     def recorded_mean(self) -> CodedMean:

@@ -19,6 +19,7 @@ import pandas as pd
 
 from disteconometrics.archive import write_archive
 from disteconometrics.arrays import Array
+from disteconometrics.checks import flag
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import DataError, FileFormatError, NeedsData
 from disteconometrics.fields import (
@@ -30,7 +31,7 @@ from disteconometrics.fields import (
     read_dict,
     read_fields,
 )
-from disteconometrics.inference.covariance import Covariance, CovarianceWords
+from disteconometrics.inference.covariance import Covariance, CovarianceKind, CovarianceWords
 from disteconometrics.inference.estimates import Estimated
 from disteconometrics.pictures import Pictured
 from disteconometrics.report import exchange
@@ -46,6 +47,8 @@ __all__ = [
     "FittedResult",
     "LikelihoodCriteria",
     "SavedResult",
+    "TakesCovariance",
+    "TakesCovarianceAndT",
 ]
 
 T = TypeVar("T")
@@ -75,6 +78,7 @@ NOT_COMPLETED = frozenset(
         "solution",
         "to_file",
         "trials",
+        "under",
         "whole_file",
         "with_rows",
     ]
@@ -405,6 +409,72 @@ class FittedResult(Estimated, Pictured, SelfChecking):
     @abstractmethod
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+
+
+class TakesCovariance(TakesWords):
+    """What results share whose estimates may be judged by another covariance."""
+
+    data_rows: Any  # of `FittedResult`, which a result inherits too
+
+    @abstractmethod
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields of the result that another covariance changes.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError
+        """
+
+    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> Self:
+        """Return the same estimates with another covariance; nothing is estimated again.
+
+        Parameters
+        ----------
+        cov : as in ``fit``.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        The same kind of result.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        """
+        result: Any = self
+        found: Self = replace(result, **self.under(self.data_rows(data), cov, None))
+        return found
+
+
+class TakesCovarianceAndT(TakesCovariance):
+    """The same of results that are judged by the normal law or by t."""
+
+    use_t: bool
+
+    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> Self:
+        """Return the same estimates with another covariance; nothing is estimated again.
+
+        Parameters
+        ----------
+        cov : as in ``fit``.
+        use_t : bool or None
+            None keeps the choice of the fit; t is taken for a survey's design always, and for clusters of
+            recorded outcomes unless it is False.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        The same kind of result.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        """
+        rows, t = self.data_rows(data), None if use_t is None else flag(use_t, "use_t")
+        result: Any = self
+        fields = {"use_t": self.use_t if t is None else t, **self.under(rows, cov, t)}
+        found: Self = replace(result, **fields)
+        return found
 
 
 class LikelihoodCriteria(TakesWords):

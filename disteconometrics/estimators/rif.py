@@ -25,7 +25,13 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.normal import regression_equations
 from disteconometrics.estimators.normal_answers import named_squares
 from disteconometrics.estimators.refit import refitting_rows
-from disteconometrics.estimators.results import CovarianceHeader, FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.results import (
+    CovarianceHeader,
+    FitFacts,
+    FittedResult,
+    SavedResult,
+    TakesCovariance,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.fields import AnyFloat, Numbers
@@ -321,7 +327,7 @@ class RIFFacts(FitFacts):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class RIFResults(FittedResult, OtherPackagesNames):
+class RIFResults(FittedResult, TakesCovariance, OtherPackagesNames):
     """A fitted regression of a recentred influence function.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -390,20 +396,9 @@ class RIFResults(FittedResult, OtherPackagesNames):
         X = rows.matrix if new is None else rows.X
         return pd.Series(X @ self.coefficients, index=rows.index)
 
-    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> RIFResults:
-        """Return the same estimates with another covariance.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        data : the table of the fit, for a result loaded from a file.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows: RIFRows = self.data_rows(data)
-        return replace(self, covariance=rows.covariance(_kind(cov, self.model.weight_type)))
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        return {"covariance": rows.covariance(_kind(cov, self.model.weight_type))}
 
     def _refitting(self) -> Refitting:
         return refitting_rows(self)

@@ -32,7 +32,12 @@ from disteconometrics.estimators.binary.margins import MarginsResults, margins, 
 from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, check_options
 from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.refit import refitting_result, success_labels
-from disteconometrics.estimators.results import CoefficientsHeader, FittedResult, SavedResult
+from disteconometrics.estimators.results import (
+    CoefficientsHeader,
+    FittedResult,
+    SavedResult,
+    TakesCovarianceAndT,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
@@ -108,7 +113,7 @@ def fit_binary_rows(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesNames):
+class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, LikelihoodTests, OtherPackagesNames):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
@@ -162,30 +167,12 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         profile = ProfileLimits(self.spec.names, fit, self.profile)
         return replace(plain, limits=profile.limits, roots=profile.roots)
 
-    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
-        """Return the same estimates with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit; a survey's design is always judged by t.
-        data : the table of the fit, for a result loaded from a file.
-
-        Returns
-        -------
-        BinaryResults
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows = self.data_rows(data)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
         kind = resolve_kind(cov, self.model.weight_type, surveys=True)
-        t = self.use_t if use_t is None else flag(use_t, "use_t")
         if self.facts.penalty is not None:
-            check_options(kind, t)
-        V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
-        return replace(self, covariance=V, use_t=t)
+            check_options(kind, self.use_t if use_t is None else use_t)
+        return {"covariance": covariance(rows.equation, kind, codes=rows.codes, order=rows.order)}
 
     # ---- fit -----------------------------------------------------------------------------------------------
 

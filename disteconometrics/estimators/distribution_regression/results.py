@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -43,7 +43,7 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
     raw_levels,
 )
 from disteconometrics.estimators.refit import refitting
-from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult
+from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.fields import Count, Numbers, SavedSeed
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.decomposition import check_levels
@@ -67,7 +67,7 @@ INDEX_SET = (0.1, 0.9)  # levels of F between which bands and tests hold
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames):
+class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, OtherPackagesNames):
     """A fitted distribution regression: coefficients along the thresholds and the law that they make.
 
     The table shows the coefficients at a few ``thresholds``, named ``educ[8.5]``; `process` has all of one
@@ -133,21 +133,10 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
         """Degrees of freedom of t: clusters less one, else the normal law."""
         return float(self.covariance.degrees_of_freedom) if self.covariance.clusters else np.inf
 
-    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> DistributionRegressionResults:
-        """The same estimates with another covariance, by which draws are made too.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        data : the table of the fit, for a result loaded from a file.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows: DistributionRows = self.data_rows(data)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
         kind = kind_of(cov, self.model.weight_type)
-        return replace(self, covariance=rows.covariance(kind, self.shown), rows=rows)
+        return {"covariance": rows.covariance(kind, self.shown), "rows": rows}
 
     def solution(self) -> Array:
         """Coefficients of all thresholds, one after the other."""

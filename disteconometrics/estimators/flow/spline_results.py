@@ -47,7 +47,7 @@ from disteconometrics.estimators.law_answers import (
     saved_effects,
 )
 from disteconometrics.estimators.refit import AVERAGED, refitting
-from disteconometrics.estimators.results import FitHeader, FittedResult, SavedResult
+from disteconometrics.estimators.results import FitHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
 from disteconometrics.flows.monotone_spline import MonotoneSpline
@@ -145,7 +145,7 @@ class SavedAnswers(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FlowResults(FittedResult, LawAnswers):
+class FlowResults(FittedResult, TakesCovariance, LawAnswers):
     """A fitted density: laws, functionals with standard errors, effects, bands, summary.
 
     It refers to the rows it was fitted on (no copy).  A result loaded from a file holds none: `attach` gives
@@ -592,25 +592,11 @@ class FlowResults(FittedResult, LawAnswers):
 
     # ---- covariance ----------------------------------------------------------------------------------------
 
-    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> FlowResults:
-        """Return the same flow with another covariance; nothing is estimated again.
-
-        Parameters
-        ----------
-        cov : as in ``fit``.
-        data : the table of the fit, for a result loaded from a file.
-
-        Returns
-        -------
-        FlowResults
-
-        Raises
-        ------
-        OptionError, MissingColumnError, DataError, NeedsData
-        """
-        rows, kind = self.data_rows(data), _kind(cov, self.model.weight_type)
+    def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
+        """The fields that another covariance changes; see `TakesCovariance`."""
+        kind = _kind(cov, self.model.weight_type)
         main, V = rows.solution(self.flow, kind)
-        return replace(self, rows=rows, main=main, kind=kind, facts=self.facts.under(V), saved=None)
+        return {"rows": rows, "main": main, "kind": kind, "facts": self.facts.under(V), "saved": None}
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
