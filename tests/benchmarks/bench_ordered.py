@@ -9,28 +9,17 @@ The bars: 50 times as fast on 1,000 rows, 10 times on 100,000, parameters equal 
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from statsmodels.miscmodels.ordinal_model import OrderedModel
+from timing import timed
 
 import disteconometrics as de
 
 BARS = {1_000: 50, 100_000: 10}
-
-
-def timed(work: Callable[[], Any], rounds: int) -> tuple[float, Any]:
-    """The shortest of several processor times in seconds, and the last result."""
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        found = work()
-        times.append(time.process_time() - start)
-    return min(times), found
 
 
 def compare(n: int, law: str) -> tuple[float, float, float, float]:
