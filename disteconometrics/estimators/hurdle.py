@@ -73,7 +73,7 @@ from disteconometrics.inference.repeated_rows import distinct_laws
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.inference.variable_effects import Seen
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.report.summary import estimates_section, observations_text, rows_notes
 from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["HurdleResults", "fit_hurdle"]
@@ -581,8 +581,7 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         if self.occurs.facts.separation is not None:
             notes.append(self.occurs.facts.separation)
         notes += [self.occurs.covariance.note]
-        notes += weights_notes(self.model.weights, self.model.weight_type)
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += rows_notes(self.model, f)
         return notes
 
     def __repr__(self) -> str:

@@ -542,7 +542,7 @@ def _notes(f: JointFacts, products: int, single: bool, trials: pd.DataFrame | No
     notes = [f"The density is {what}; each factor has its own summary in .parts."]
     if single:
         notes.append(f"Moments of the joint law are those of {DRAWS:,} draws.")
-    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    notes += rows_dropped(f)
     if trials is not None:
         used = trials[trials["weight"] > 0]
         told = "; ".join(f"{o} ({w:.2f})" for o, w in zip(used["order"], used["weight"], strict=True))

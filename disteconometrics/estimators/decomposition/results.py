@@ -244,7 +244,7 @@ class DecompositionResults(FittedResult):
             notes.append("nan: withheld, as the fitted tail decides it and not the sample.")
         if f.steps and f.heaped:
             notes.append("The outcome is heaped: errors of quantiles are withheld, see quantiles().")
-        return notes + list(rows_dropped(f.given, f.rows, f.dropped, f.zero_weight))
+        return notes + list(rows_dropped(f))
 
     def __repr__(self) -> str:
         f = self.facts
