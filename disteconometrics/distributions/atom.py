@@ -161,17 +161,7 @@ class WithMass(Law):
         return WithMass(self.rest._pushed(maps), float(point), self.share)
 
     def average(self, weights: Any = None) -> Law:
-        """The law of a row drawn at random: shares are averaged, and the rest by how much of a row it is.
-
-        Parameters
-        ----------
-        weights : (n,) float64 array or None (equal), not negative.
-
-        Raises
-        ------
-        OptionError
-            If weights are not one number ≥ 0 per row.
-        """
+        """The law of a row drawn at random: shares are averaged, and the rest by how much of a row it is."""
         if not self.batch_shape:
             return super().average(weights)
         w = np.ones(self.batch_shape) if weights is None else floats(weights, "Weights of the rows")

@@ -406,6 +406,10 @@ class Law(OtherWords, ABC):
 
         The covariates are integrated out of it.
 
+        Parameters
+        ----------
+        weights : (n,) float64 array or None (equal), not negative.
+
         Raises
         ------
         OptionError

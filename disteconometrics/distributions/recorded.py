@@ -363,15 +363,5 @@ class RecordedLaw(Law):
         raise WithheldError("What is recorded stands on the scale of the formula; take on() of the outcome.")
 
     def average(self, weights: Any = None) -> Law:
-        """What is recorded of a row drawn at random.
-
-        Parameters
-        ----------
-        weights : (n,) float64 array or None (equal), not negative.
-
-        Raises
-        ------
-        OptionError
-            If weights are not one number ≥ 0 per row.
-        """
+        """What is recorded of a row drawn at random; see `Law.average`."""
         return RecordedLaw(self.law.average(weights), self.low, self.high, self.to, self.above)

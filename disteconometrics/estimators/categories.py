@@ -67,7 +67,13 @@ from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient, Whitened, whitened
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import clusters_notes, observations_text, rows_dropped, weights_notes
+from disteconometrics.report.summary import (
+    clusters_notes,
+    estimates_section,
+    observations_text,
+    rows_dropped,
+    weights_notes,
+)
 from disteconometrics.tables import Section, Summary, number, p_value, printable
 
 __all__ = [
@@ -503,9 +509,9 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
     def notes(self) -> list[str]:
         """The foot of the summary, but for the rows that were dropped."""
 
-    @abstractmethod
     def sections(self, level: float) -> tuple[Section, ...]:
         """The tables of the summary."""
+        return (estimates_section(self.estimates, level),)
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
@@ -539,7 +545,7 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
             notes += clusters_notes(self.covariance.clusters, len(self.tested))
         if not f.converged:
             notes.append(f"The iterations did not converge: Newton decrement {f.decrement:.1e}.")
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += rows_dropped(f)
         return Summary(title, (left, right), self.sections(level), tuple(notes))
 
     def __repr__(self) -> str:

@@ -61,8 +61,8 @@ from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.optim.category_separation import conditional_separation
 from disteconometrics.optim.concave import maximise_concave
-from disteconometrics.report.summary import estimates_section
-from disteconometrics.tables import Section, number
+from disteconometrics.report.summary import offset_notes
+from disteconometrics.tables import number
 
 __all__ = ["ConditionalLogit", "ConditionalResults"]
 
@@ -472,10 +472,6 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
         sets = f"{f.observations:g} sets" if f.observations == f.sets else f"{f.observations:g} weighted sets"
         return f"{sets} of {f.rows} rows ({f.given - f.rows} dropped)", "LL-null (equal shares)"
 
-    def sections(self, level: float) -> tuple[Section, ...]:
-        """The tables of the summary."""
-        return (estimates_section(self.estimates, level),)
-
     def notes(self) -> list[str]:
         """The foot of the summary, but for weights and rows that were dropped."""
         f = self.facts
@@ -490,9 +486,7 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
             notes.append(f"Log-likelihood of constants alone: {number(f.constants_loglik, 4)}.")
         if f.lone:
             notes.append(f"Sets with nothing to explain, left out: {f.lone}.")
-        if self.model.offset is not None:
-            notes.append(f"Offset: {self.model.offset}, with coefficient one.")
-        return notes
+        return [*notes, *offset_notes(self.model)]
 
     @classmethod
     def from_file(cls, saved: SavedResult) -> ConditionalResults:

@@ -34,7 +34,6 @@ from disteconometrics.errors import (
     CollinearityError,
     DataError,
     FileFormatError,
-    NeedsData,
     OptionError,
     OutcomeError,
     WithheldError,
@@ -51,8 +50,15 @@ from disteconometrics.estimators.law_answers import (
     NewRows,
     no_error_of_average,
 )
+from disteconometrics.estimators.law_results import LEVEL, saved_estimates
 from disteconometrics.estimators.refit import AVERAGED, refitting
-from disteconometrics.estimators.results import FitFacts, FittedResult, LikelihoodCriteria, SavedResult
+from disteconometrics.estimators.results import (
+    FilePart,
+    FitFacts,
+    FittedResult,
+    LikelihoodCriteria,
+    SavedResult,
+)
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Numbers
 from disteconometrics.inference.covariance import CovarianceKind
@@ -65,12 +71,11 @@ from disteconometrics.inference.repeated_rows import distinct_laws
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.inference.variable_effects import Seen
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.report.summary import estimates_section, observations_text, rows_notes
 from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["HurdleResults", "fit_hurdle"]
 
-LEVEL = 0.95
 NOT_CAUSAL = (
     "The law of the rest is that of rows off the mass. Compared by treatment it is not causal even in an "
     "experiment, since treatment also moves who is off the mass: effects on the whole law come first."
@@ -574,8 +579,7 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         if self.occurs.facts.separation is not None:
             notes.append(self.occurs.facts.separation)
         notes += [self.occurs.covariance.note]
-        notes += weights_notes(self.model.weights, self.model.weight_type)
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += rows_notes(self.model, f)
         return notes
 
     def __repr__(self) -> str:
@@ -593,9 +597,8 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         estimator = {k: v for k, v in asdict(self.model).items() if k != "train"}
         words: dict[str, Any] = {"estimator": estimator}
         for name, part in (("occurs", self.occurs), ("rest", self.rest)):
-            content, own = part.whole_file()
-            words[name] = {"kind": part.file_kind, "content": content}
-            arrays |= {f"{name}_{n}": values for n, values in own.items()}
+            words[name], own = part.as_part(f"{name}_")
+            arrays |= own
         if effects is not None:
             more, numbers = effects.to_file()
             words, arrays = words | {"effects": more}, arrays | numbers
@@ -610,17 +613,14 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
     def from_file(cls, saved: SavedResult) -> HurdleResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
         header = saved.fields(_Header)
-        occurs = _part(saved, header.occurs, "occurs_", header.spec)
-        rest = _part(saved, header.rest, "rest_", header.spec)
-        if header.occurs.kind != "Logit" or header.rest.kind not in RESTS:
-            raise FileFormatError("its parts are no logit and no law of the rest")
+        occurs = saved.part(header.occurs, "occurs_", ("Logit",), "is no logit")
+        rest = saved.part(header.rest, "rest_", RESTS, "is no law of the rest")
+        if {occurs.spec.names, rest.spec.names} != {header.spec.names}:
+            raise FileFormatError("its parts do not have the columns of the whole")
         size = len(header.spec.names) + _coefficients(rest)
         a = saved.numbers(_ARRAYS, q=len(FUNCTIONALS), p=size)
         df = np.inf if header.facts.clusters is None else header.facts.clusters - 1.0
-        limits = partial(_saved_limits, a["limits"])
-        found = Estimates(
-            FUNCTIONALS, a["values"], a["covariance"], df, limits=limits, clusters=header.facts.clusters
-        )
+        found = saved_estimates(FUNCTIONALS, a, df, header.facts.clusters)
         effects = saved_effects(saved, header.effects, found)
         return cls(
             model=saved.model(header.estimator),
@@ -637,20 +637,14 @@ RESTS = ("FlowDensity", "NormalRegression", "RecordedNormal")
 
 
 @dataclass(frozen=True)
-class _Part:
-    kind: str
-    content: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class _Header:
     """The header of a file."""
 
     spec: DesignSpec
     facts: HurdleFacts
     estimator: dict[str, Any]
-    occurs: _Part
-    rest: _Part
+    occurs: FilePart
+    rest: FilePart
     effects: EffectsHeader | None = None
 
 
@@ -663,25 +657,9 @@ _ARRAYS = {
 }
 
 
-def _part(saved: SavedResult, written: _Part, start: str, spec: DesignSpec) -> Any:
-    """A part of a file, which has the columns of the whole."""
-    found = saved.part(written.kind, written.content, start)
-    if found.spec.names != spec.names:
-        raise FileFormatError("its parts do not have the columns of the whole")
-    return found
-
-
 def _coefficients(rest: Any) -> int:
     """How many coefficients the rest has, σ among them."""
     return len(rest.coefficients) + 1 if hasattr(rest, "coefficients") else len(rest.main.theta)
-
-
-def _saved_limits(limits: Array, level: float) -> Array:
-    if level != LEVEL:
-        raise NeedsData(
-            f"The file holds limits at level {LEVEL} only: use attach(data) with the fit's table for others."
-        )
-    return limits
 
 
 def _bent(rest: Any, X: Array, names: Sequence[str], columns: Sequence[int]) -> Array:

@@ -686,7 +686,7 @@ class InequalityResults(FittedResult, TakesCovariance, OtherPackagesNames):
         if len(f.groups) > 1:
             sizes = ", ".join(f"{g} ({n})" for g, n in zip(f.groups, f.sizes, strict=True))
             notes.append(f"Rows: {sizes}.")
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += rows_dropped(f)
         return Summary("Inequality Results", (left, right), tuple(sections), tuple(notes))
 
     @property

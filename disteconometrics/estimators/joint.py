@@ -23,7 +23,7 @@ from disteconometrics.data.table import Table
 from disteconometrics.distributions.joint import DRAWS, JointLaw, PooledLaw, ProductLaw, joint_functionals
 from disteconometrics.errors import FileFormatError, FormulaError, OptionError
 from disteconometrics.estimators.refit import ONE_OUTCOME
-from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.results import FilePart, FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import row_facts
 from disteconometrics.estimators.specification import set_checked
 from disteconometrics.fields import AnyFloat, Count, Positive
@@ -446,9 +446,9 @@ class JointResults(FittedResult):
         place = {id(p): i for i, p in enumerate(parts)}
         headers, arrays = [], dict[str, Array]()
         for i, p in enumerate(parts):
-            content, own = p.whole_file()
-            headers.append({"kind": p.file_kind, "content": content})
-            arrays |= {f"part{i}_{name}": values for name, values in own.items()}
+            words, own = p.as_part(f"part{i}_")
+            headers.append(words)
+            arrays |= own
         header = {
             "formula": None if isinstance(self.model, JointDensity) else self.model.formula,
             "parts": headers,
@@ -464,7 +464,8 @@ class JointResults(FittedResult):
     def from_file(cls, saved: SavedResult) -> JointResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
         header = saved.fields(_Header)
-        parts = [_saved_part(saved, i, p) for i, p in enumerate(header.parts)]
+        words = "is no factor of a joint density"
+        parts = [saved.part(p, f"part{i}_", FACTORS, words) for i, p in enumerate(header.parts)]
         products = tuple(_saved_product(p, parts) for p in header.products)
         if not abs(sum(product.weight for product in products) - 1) <= ROUNDING:
             raise FileFormatError("the weights of its products do not sum to one")
@@ -491,12 +492,6 @@ class _Outcomes:
 
 
 @dataclass(frozen=True)
-class _Part:
-    kind: str
-    content: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class _Product:
     parts: tuple[Count, ...]
     weight: Positive
@@ -520,16 +515,9 @@ class _Header:
     spec: _Outcomes
     facts: JointFacts
     formula: str | None
-    parts: tuple[_Part, ...]
+    parts: tuple[FilePart, ...]
     products: tuple[_Product, ...]
     trials: _Trials | None
-
-
-def _saved_part(saved: SavedResult, i: int, written: _Part) -> Any:
-    """A factor of a file: a result of one outcome that has a density."""
-    if written.kind not in FACTORS:
-        raise FileFormatError(f"{written.kind:.40} is no factor of a joint density")
-    return saved.part(written.kind, written.content, f"part{i}_")
 
 
 def _saved_product(written: _Product, parts: list[Any]) -> Product:
@@ -554,7 +542,7 @@ def _notes(f: JointFacts, products: int, single: bool, trials: pd.DataFrame | No
     notes = [f"The density is {what}; each factor has its own summary in .parts."]
     if single:
         notes.append(f"Moments of the joint law are those of {DRAWS:,} draws.")
-    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    notes += rows_dropped(f)
     if trials is not None:
         used = trials[trials["weight"] > 0]
         told = "; ".join(f"{o} ({w:.2f})" for o, w in zip(used["order"], used["weight"], strict=True))

@@ -1,4 +1,4 @@
-"""What results without standard errors report of their law: trained flows and transport densities."""
+"""What results report of their law: those of files, and those without standard errors."""
 
 from __future__ import annotations
 
@@ -13,21 +13,41 @@ from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import Support
+from disteconometrics.errors import NeedsData
 from disteconometrics.inference.crossings import crossings, crossings_of_mass
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.tables import Section, number
 
 __all__ = [
     "FUNCTIONALS",
+    "LEVEL",
     "law_section",
     "law_values",
     "limits_beside_mass",
     "limits_on_the_line",
+    "saved_estimates",
     "standard_functionals",
     "without_errors",
 ]
 
+LEVEL = 0.95  # of summaries, and of the limits that a file holds
 FUNCTIONALS = ("mean", "std", "q[0.1]", "q[0.25]", "q[0.5]", "q[0.75]", "q[0.9]")
+
+
+def saved_estimates(
+    names: tuple[str, ...], arrays: dict[str, Array], df: float, clusters: int | None
+) -> Estimates:
+    """Functionals of a file with its values, covariance and limits, which are those of the summary."""
+    limits = partial(_saved_limits, arrays["limits"])
+    return Estimates(names, arrays["values"], arrays["covariance"], df, limits=limits, clusters=clusters)
+
+
+def _saved_limits(limits: Array, level: float) -> Array:
+    if level != LEVEL:
+        raise NeedsData(
+            f"The file holds limits at level {LEVEL} only: use attach(data) with the fit's table for others."
+        )
+    return limits
 
 
 def standard_functionals(outcomes: Sequence[str]) -> tuple[str, ...]:

@@ -52,13 +52,7 @@ from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitti
 from disteconometrics.optim.least_squares import Squares, least_squares
 from disteconometrics.optim.whiten import triangle_inverse
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import (
-    estimates_section,
-    observations_text,
-    rows_dropped,
-    source_notes,
-    weights_notes,
-)
+from disteconometrics.report.summary import estimates_section, observations_text, rows_notes, source_notes
 from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["NormalRegression", "NormalResults", "regression_equations"]
@@ -564,10 +558,7 @@ class NormalResults(NormalAnswers, FittedResult, TakesCovarianceAndT, Likelihood
         notes.append(
             f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(self.scale):.4g}."
         )
-        notes += weights_notes(self.model.weights, self.model.weight_type)
-        if self.model.offset is not None:
-            notes.append(f"Offset: {self.model.offset}, with coefficient one.")
-        notes += [*rows_dropped(f.given, f.rows, f.dropped, f.zero_weight), *source_notes(f.readings)]
+        notes += [*rows_notes(self.model, f), *source_notes(f.readings)]
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
     def __repr__(self) -> str:

@@ -56,8 +56,7 @@ from disteconometrics.likelihoods.ordered import (
 from disteconometrics.optim.category_separation import ordered_separation
 from disteconometrics.optim.concave import ConcaveMaximum, maximise_concave
 from disteconometrics.optim.newton import maximise
-from disteconometrics.report.summary import estimates_section
-from disteconometrics.tables import Section
+from disteconometrics.report.summary import offset_notes
 
 __all__ = ["OrderedLogit", "OrderedProbit", "OrderedResults"]
 
@@ -381,10 +380,6 @@ class OrderedResults(CategoryAnswers, FittedResult):
         p = np.exp(np.column_stack([t.loglik for t in terms]))
         return p, np.column_stack([t.upper for t in terms]), np.column_stack([t.lower for t in terms])
 
-    def sections(self, level: float) -> tuple[Section, ...]:
-        """The tables of the summary."""
-        return (estimates_section(self.estimates, level),)
-
     def notes(self) -> list[str]:
         """The foot of the summary, but for weights and rows that were dropped."""
         law = "Λ" if self.kernel is ORDERED_LOGIT else "Φ"
@@ -393,9 +388,7 @@ class OrderedResults(CategoryAnswers, FittedResult):
             f"{self.covariance.note}",
             *self.shares(),
         ]
-        if self.model.offset is not None:
-            notes.append(f"Offset: {self.model.offset}, with coefficient one.")
-        return notes
+        return [*notes, *offset_notes(self.model)]
 
     @classmethod
     def from_file(cls, saved: SavedResult) -> OrderedResults:

@@ -44,7 +44,7 @@ from disteconometrics.optim.least_squares import Squares
 from disteconometrics.optim.recorded_normal import RecordedMaximum, check_overlap, maximise_recorded
 from disteconometrics.optim.whiten import triangle_inverse
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.report.summary import estimates_section, observations_text, rows_notes
 from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["RecordedNormalResults", "fit_recorded"]
@@ -354,10 +354,7 @@ class RecordedNormalResults(
         )
         t = f" t with {self.covariance.degrees_of_freedom:g} degrees of freedom." if self.use_t else ""
         notes = [self.covariance.note + t, *self._recorded_notes()]
-        notes += weights_notes(self.model.weights, self.model.weight_type)
-        if self.model.offset is not None:
-            notes.append(f"Offset: {self.model.offset}, with coefficient one.")
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += rows_notes(self.model, f)
         sections = (estimates_section(self.estimates, level),)
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any, ClassVar, Self, TypeVar
 
@@ -42,6 +42,7 @@ from disteconometrics.words import TakesWords
 __all__ = [
     "CoefficientsHeader",
     "CovarianceHeader",
+    "FilePart",
     "FitFacts",
     "FitHeader",
     "FittedResult",
@@ -60,6 +61,7 @@ SMALL = 1e-8
 NOT_COMPLETED = frozenset(
     [
         "answering",
+        "as_part",
         "data_rows",
         "file_kind",
         "fingerprint",
@@ -124,6 +126,14 @@ class FitFacts:
         return found
 
 
+@dataclass(frozen=True)
+class FilePart:
+    """A result that is a part of another one's file: its kind and its header."""
+
+    kind: str
+    content: dict[str, Any]
+
+
 @dataclass(frozen=True, eq=False)
 class SavedResult:
     """What a file holds of a result: its ``kind``, header and arrays, and the class of its specification.
@@ -171,16 +181,19 @@ class SavedResult:
         self.asked.update(table)
         return check_numbers(table, lambda name: self.read(self.arrays[name]), list(self.arrays), **sizes)
 
-    def part(self, kind: str, header: dict[str, Any], start: str) -> Any:
-        """A result that is a part of this one, whose arrays have names with this beginning.
+    def part(self, written: FilePart, start: str, kinds: Collection[str], words: str) -> Any:
+        """A result that is a part of this one, of one of these kinds, whose arrays' names begin so.
 
         Raises
         ------
         FileFormatError
+            If it is of another kind, which ``words`` describe.
         """
+        if written.kind not in kinds:
+            raise FileFormatError(f"{written.kind:.40} {words}")
         own = {n.removeprefix(start): where for n, where in self.arrays.items() if n.startswith(start)}
         self.asked.update(start + name for name in own)
-        return self.restore(kind, header, own, self.read)
+        return self.restore(written.kind, written.content, own, self.read)
 
     def check_all_asked(self) -> None:
         """Refuse arrays that the result does not have.
@@ -384,6 +397,12 @@ class FittedResult(Estimated, Pictured, SelfChecking):
         spec = {} if self.spec is None else {"spec": self.spec.to_dict()}
         return {**spec, "facts": facts, **own}, arrays
 
+    def as_part(self, start: str) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The words of a `FilePart`, and the arrays with names that begin so."""
+        content, arrays = self.whole_file()
+        own = {f"{start}{name}": values for name, values in arrays.items()}
+        return {"kind": self.file_kind, "content": content}, own
+
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it.
 
@@ -411,7 +430,7 @@ class FittedResult(Estimated, Pictured, SelfChecking):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
 
 
-class TakesCovariance:
+class TakesCovariance(TakesWords):
     """What results share whose estimates may be judged by another covariance."""
 
     data_rows: Any  # of `FittedResult`, which a result inherits too

@@ -53,7 +53,7 @@ from disteconometrics.inference.protocols import MEstimate, Refitting
 from disteconometrics.inference.recentred import Recentred, check_recentred, default_bandwidth, recentred
 from disteconometrics.optim.least_squares import Squares
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.report.summary import estimates_section, observations_text, rows_notes
 from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["RIFRegression", "RIFResults", "regress_recentred", "told_heap"]
@@ -424,8 +424,7 @@ class RIFResults(FittedResult, TakesCovariance, OtherPackagesNames):
         if not np.isnan(f.bandwidth):
             notes.append("Errors include those of quantiles and of their densities at this bandwidth.")
         notes += [f.heap] if f.heap else []
-        notes += weights_notes(model.weights, model.weight_type)
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += rows_notes(model, f)
         sections = (estimates_section(self.estimates, level),)
         return Summary("RIF Regression Results", (left, right), sections, tuple(notes))
 

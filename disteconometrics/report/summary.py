@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,9 @@ __all__ = [
     "clusters_notes",
     "estimates_section",
     "observations_text",
+    "offset_notes",
     "rows_dropped",
+    "rows_notes",
     "source_notes",
     "weights_notes",
 ]
@@ -43,19 +45,49 @@ def estimates_section(estimates: Estimates, level: float = 0.95, heading: str | 
     return Section(columns, estimates.names, tuple(cells), heading)
 
 
-def rows_dropped(given: int, used: int, missing: Mapping[str, int], zero_weight: int = 0) -> tuple[str, ...]:
+def rows_dropped(facts: Any) -> tuple[str, ...]:
     """The note on rows that were not used, with the columns that are to blame; none where all were.
 
     Examples
     --------
-    >>> rows_dropped(10, 7, {"x": 3, "y": 0})
-    ('3 rows dropped: NaN in x (3).',)
+    >>> import disteconometrics as de
+    >>> table = {"y": [0, 1, 1, 0], "x": [1.0, 2.0, None, 3.0]}
+    >>> rows_dropped(de.NormalRegression("y ~ x").fit(table).facts)
+    ('1 rows dropped: NaN in x (1).',)
     """
-    if given <= used:
+    if facts.given <= facts.rows:
         return ()
-    causes = [f"NaN in {column} ({n})" for column, n in missing.items() if n]
-    causes += [f"weight zero ({zero_weight})"] if zero_weight else []
-    return (f"{given - used} rows dropped: {', '.join(causes)}.",)
+    causes = [f"NaN in {column} ({n})" for column, n in facts.dropped.items() if n]
+    causes += [f"weight zero ({facts.zero_weight})"] if facts.zero_weight else []
+    return (f"{facts.given - facts.rows} rows dropped: {', '.join(causes)}.",)
+
+
+def offset_notes(model: Any) -> list[str]:
+    """What the foot of a summary says of an offset; nothing where there is none.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> offset_notes(de.Logit("y ~ x", offset="shift")), offset_notes(de.Logit("y ~ x"))
+    (['Offset: shift, with coefficient one.'], [])
+    """
+    offset = getattr(model, "offset", None)
+    return [] if offset is None else [f"Offset: {offset}, with coefficient one."]
+
+
+def rows_notes(model: Any, facts: Any) -> list[str]:
+    """What the foot of a summary says of weights, of an offset, and of rows that were not used.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> table = {"y": [0, 1, 1, 0], "x": [1.0, 2.0, None, 3.0], "w": [1, 2, 1, 1]}
+    >>> res = de.NormalRegression("y ~ x", weights="w", weight_type="frequency").fit(table)
+    >>> rows_notes(res.model, res.facts)
+    ['Weights: w (counts of identical rows).', '1 rows dropped: NaN in x (1).']
+    """
+    weights = weights_notes(model.weights, model.weight_type)
+    return [*weights, *offset_notes(model), *rows_dropped(facts)]
 
 
 def source_notes(readings: int) -> tuple[str, ...]:

@@ -73,23 +73,6 @@ class Histogram:
             spreads=self.spreads + other.spreads + self.counts * share * np.square(gap),
         )
 
-    def coarser(self, count: int) -> Histogram:
-        """The sample in at most ``count`` bins, each of as many as lie beside one another."""
-        group = -(-len(self.counts) // count)
-        if group == 1:
-            return self
-        first = np.arange(0, len(self.counts), group)
-        counts = np.add.reduceat(self.counts, first)
-        edges = np.append(self.edges[first], self.edges[-1])
-        origin = np.repeat((edges[1:] + edges[:-1]) / 2, group)[: len(self.counts)]
-        off = self.means - origin
-        sums = np.add.reduceat(self.counts * off, first)
-        step = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-        squares = np.add.reduceat(self.spreads + self.counts * np.square(off), first) - counts * np.square(
-            step
-        )
-        return Histogram(edges, counts, origin[::group] + step, np.maximum(squares, 0.0))
-
     def scaled(self, unit: float) -> Histogram:
         """The sample divided by a positive number."""
         return Histogram(self.edges / unit, self.counts, self.means / unit, self.spreads / unit**2)

@@ -24,6 +24,10 @@ import pytest
 
 import disteconometrics as de
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pages
+
 pytestmark = pytest.mark.statistical
 STORED = Path(__file__).with_name("coverage_of_absorbed.md")
 N, FULL, SHORT = 500, 300, 30
@@ -124,15 +128,8 @@ def figures(name: str, reps: int) -> pd.DataFrame:
     return STUDIES[name].run(reps, seed=41, max_fail=0.01, n_jobs=1, progress=False).table()
 
 
-def stored() -> dict[tuple[str, str, str], tuple[float, float]]:
-    """Coverage and replications of the table by study, estimator and parameter."""
-    lines = STORED.read_text(encoding="utf-8").splitlines()
-    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
-    return {(c[0], c[1], c[2]): (float(c[5]), float(c[7])) for c in cells}
-
-
 def test_the_stored_table_has_every_study_and_keeps_the_band() -> None:
-    rows = stored()
+    rows = pages.stored(STORED)
     assert {name for name, _, _ in rows} == set(STUDIES)
     assert all(reps >= FULL for _, reps in rows.values())
     assert rows[BAR][1] >= BAR_REPS
@@ -151,14 +148,7 @@ def test_the_corrected_slope_covers(reps: int) -> None:
 
 def main() -> None:
     """Run the studies at full size and write the table."""
-    head = "| study | estimator | parameter | bias | SE ratio | coverage | mean width | replications |"
-    lines = [head, "|:--|:--|:--|--:|--:|--:|--:|--:|"]
-    for name in STUDIES:
-        reps = BAR_REPS if name == BAR[0] else FULL
-        for (_, estimator, parameter), row in figures(name, reps).iterrows():
-            numbers = f"{row['bias']:.4f} | {1 + row['relative_error'] / 100:.3f} | {row['coverage']:.3f}"
-            lines.append(f"| {name} | {estimator} | {parameter} | {numbers} | {row['width']:.3f} | {reps} |")
-        print(name, flush=True)
+    reps = {name: BAR_REPS if name == BAR[0] else FULL for name in STUDIES}
     about = (
         f"{FULL} replications ({BAR_REPS:,} of the study with a band) of {N} people in T periods, whose "
         f"effects (standard normal) go with x; slopes are {SLOPE:g} of x and {LAG:g} of the outcome before; "
@@ -169,8 +159,8 @@ def main() -> None:
         f"Only slopes of strictly exogenous regressors by the analytical correction at T = 8 had a band, .92 "
         f"to .98; rows below .90 say where not to trust an interval."
     )
-    text = "\n".join(["# Coverage beside absorbed effects", "", about, "", *lines, ""])
-    STORED.write_text(text, encoding="utf-8")
+    tables = ((name, figures(name, reps[name]), reps[name]) for name in STUDIES)
+    pages.write(STORED, "Coverage beside absorbed effects", about, tables)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ import pytest
 
 import disteconometrics as de
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pages
+
 pytestmark = pytest.mark.statistical
 STORED = Path(__file__).with_name("coverage_of_choice.md")
 N, FULL, SHORT = 500, 1_000, 30
@@ -165,17 +169,10 @@ def figures(name: str, reps: int) -> pd.DataFrame:
     return study.run(reps, seed=seed, max_fail=0.01, n_jobs=1).table()
 
 
-def stored() -> list[tuple[str, str, str, float, float]]:
-    """Study, estimator, parameter, coverage and replications of the table."""
-    lines = STORED.read_text(encoding="utf-8").splitlines()
-    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
-    return [(c[0], c[1], c[2], float(c[5]), float(c[7])) for c in cells]
-
-
 def test_the_stored_table_keeps_the_bands() -> None:
-    rows = stored()
-    assert {row[0] for row in rows} == set(STUDIES)
-    outside = [row for row in rows if not LOW <= row[3] <= HIGH or row[4] < FULL]
+    rows = pages.stored(STORED)
+    assert {name for name, _, _ in rows} == set(STUDIES)
+    outside = [row for row, (held, reps) in rows.items() if not LOW <= held <= HIGH or reps < FULL]
     assert not outside
 
 
@@ -196,21 +193,14 @@ def test_intervals_cover(name: str, reps: int) -> None:
 
 def main() -> None:
     """Run the studies at full size and write the table."""
-    head = "| study | estimator | parameter | bias | SE ratio | coverage | mean width | replications |"
-    lines = [head, "|:--|:--|:--|--:|--:|--:|--:|--:|"]
-    for name in STUDIES:
-        for (_, estimator, parameter), row in figures(name, FULL).iterrows():
-            numbers = f"{row['bias']:.4f} | {1 + row['relative_error'] / 100:.3f} | {row['coverage']:.3f}"
-            lines.append(f"| {name} | {estimator} | {parameter} | {numbers} | {row['width']:.3f} | {FULL} |")
-        print(name, flush=True)
     about = (
         f"{FULL:,} replications, n = {N} (rows, or choice sets; the panel has {N // 2} people in six "
         f"periods), Monte Carlo error of a coverage .007; by `python "
         f"tests/statistical/test_choice_coverage.py`, run on {datetime.now(UTC):%Y-%m-%d}. Effects less the "
         f"truth of the sample's rows."
     )
-    text = "\n".join(["# Coverage of multinomial and conditional logits", "", about, "", *lines, ""])
-    STORED.write_text(text, encoding="utf-8")
+    tables = ((name, figures(name, FULL), FULL) for name in STUDIES)
+    pages.write(STORED, "Coverage of multinomial and conditional logits", about, tables)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import mpmath
@@ -13,7 +12,7 @@ import statsmodels.api as sm
 import torch
 
 import disteconometrics as de
-from disteconometrics.errors import OptionError, SeparationError, SeparationWarning
+from disteconometrics.errors import OptionError
 from disteconometrics.likelihoods.gumbel import CLOGLOG
 
 AGREE = 1e-8
@@ -169,23 +168,6 @@ def test_an_outcome_turned_round_is_another_law(data: pd.DataFrame) -> None:
     assert abs(turned.llf - res.llf) > 0.1
 
 
-def test_weights_offset_tests_and_files(data: pd.DataFrame) -> None:
-    weighted = de.CLogLog("y ~ x + z", weights="w", weight_type="frequency").fit(data)
-    copied = de.CLogLog("y ~ x + z").fit(data.loc[data.index.repeat(data["w"].astype(int))])
-    np.testing.assert_allclose(weighted.bse, copied.bse, rtol=1e-10)
-    res = de.CLogLog("y ~ x + z", offset="shift").fit(data, cov_type="HC1")
-    peer = peer_of("y ~ x + z", data, offset=data["shift"]).fit(method="newton", tol=1e-14)
-    np.testing.assert_allclose(res.params, peer.params, rtol=AGREE)
-    assert res.with_cov("nonrobust").lr_test("z").p_value < 1e-6
-    assert res.predict(data, ci=True)["conf_high"].max() <= 1
-    file = io.BytesIO()
-    res.save(file)
-    again = de.load(io.BytesIO(file.getvalue()))
-    assert again.model == res.model
-    pd.testing.assert_frame_equal(again.predict(data, ci=True), res.predict(data, ci=True))
-    assert "CLogLog Regression Results" in str(again.summary())
-
-
 @pytest.mark.parametrize("kind", ["dydx", "eyex", "dyex", "eydx"])
 def test_margins_are_differences(kind: str, data: pd.DataFrame) -> None:
     """Effects and their delta-method errors, both by central differences of the probability."""
@@ -219,18 +201,6 @@ def test_many_fits_at_once_are_those_alone() -> None:
     mc = study.run(reps=60, seed=2)
     together, one_by_one = (mc.numbers(None, name)[1] for name in ("together", "alone"))
     np.testing.assert_allclose(together[:, :, :4], one_by_one[:, :, :4], rtol=1e-9, atol=1e-12)
-
-
-def test_separation_is_seen() -> None:
-    x = np.arange(1.0, 11.0)
-    frame = pd.DataFrame({"y": (x > 5).astype(int), "x": x})
-    with pytest.warns(SeparationWarning):
-        res = de.CLogLog("y ~ x").fit(frame)
-    assert res.params["x"] == np.inf
-    assert res.llf == 0
-    assert res.predict(frame).tolist() == frame["y"].tolist()
-    with pytest.raises(SeparationError):
-        de.CLogLog("y ~ x", separation="raise").fit(frame)
 
 
 @pytest.mark.parametrize("n", [300, 20_000])

@@ -202,7 +202,7 @@ def test_a_distance_is_within_its_bound(law: str) -> None:
             filling.add(x[half], np.zeros(len(x[half]), np.intp))
             filling.add(y[half], np.ones(len(y[half]), np.intp))
         f, g = filling.histograms()
-        both = f.joined(g).coarser(7)
+        both = f.joined(g)
         assert both.size == 6500
         assert both.counts @ both.means == pytest.approx(x.sum() + y.sum(), abs=1e-9 * np.abs([*x, *y]).sum())
         for p in (1, 1.5, 2, 3, np.inf):

@@ -4,7 +4,6 @@ and what it refuses.
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import mpmath
@@ -16,7 +15,7 @@ import torch
 from scipy import special
 
 import disteconometrics as de
-from disteconometrics.errors import OptionError, SeparationError, SeparationWarning
+from disteconometrics.errors import OptionError
 from disteconometrics.likelihoods.gaussian import PROBIT
 from disteconometrics.likelihoods.logistic import LOGISTIC
 
@@ -118,40 +117,6 @@ def test_probit_is_that_of_statsmodels(table: str, data: pd.DataFrame) -> None:
     np.testing.assert_allclose(
         res.with_cov("HC0").cov_params(), bread @ (scores.T @ scores) @ bread, rtol=AGREE
     )
-
-
-def test_weights_offset_tests_and_files_are_those_of_the_logit(data: pd.DataFrame) -> None:
-    weighted = de.Probit("y ~ x + z", weights="w", weight_type="frequency").fit(data)
-    copied = de.Probit("y ~ x + z").fit(data.loc[data.index.repeat(data["w"].astype(int))])
-    np.testing.assert_allclose(weighted.bse, copied.bse, rtol=1e-10)
-    res = de.Probit("y ~ x + z", offset="shift").fit(data, cov_type="HC1")
-    peer = sm.GLM(
-        data["y"],
-        sm.add_constant(data[["x", "z"]]),
-        sm.families.Binomial(sm.families.links.Probit()),
-        data["shift"],
-    )
-    np.testing.assert_allclose(res.params, peer.fit(tol=1e-14).params, rtol=AGREE)
-    assert res.with_cov("nonrobust").lr_test("z").p_value < 1e-6
-    assert res.predict(data, ci=True)["conf_high"].max() < 1
-    file = io.BytesIO()
-    res.save(file)
-    again = de.load(io.BytesIO(file.getvalue()))
-    assert again.model == res.model
-    pd.testing.assert_frame_equal(again.predict(data, ci=True), res.predict(data, ci=True))
-    assert "Probit Regression Results" in str(again.summary())
-
-
-def test_separation_is_seen() -> None:
-    x = np.arange(1.0, 11.0)
-    frame = pd.DataFrame({"y": (x > 5).astype(int), "x": x})
-    with pytest.warns(SeparationWarning):
-        res = de.Probit("y ~ x").fit(frame)
-    assert res.params["x"] == np.inf
-    assert res.llf == 0
-    assert res.predict(frame).tolist() == frame["y"].tolist()
-    with pytest.raises(SeparationError):
-        de.Probit("y ~ x", separation="raise").fit(frame)
 
 
 def test_a_fit_survives_outcomes_that_are_surprises() -> None:

@@ -48,8 +48,7 @@ from disteconometrics.inference.covariance import (
 from disteconometrics.inference.estimates import TestResult, check_level
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.logistic import LOGISTIC
-from disteconometrics.report.summary import estimates_section
-from disteconometrics.tables import Section
+from disteconometrics.report.summary import offset_notes
 from disteconometrics.words import OTHER_WORDS
 
 __all__ = ["AbsorbedNormalResults", "AbsorbedResults", "fit_absorbed"]
@@ -291,10 +290,6 @@ class AbsorbedAnswers(MultiIndexAnswers):
         f = self.facts
         return f"{f.observations:g} ({f.given - f.rows + f.lost_rows} dropped)", "LL-null (effects alone)"
 
-    def sections(self, level: float) -> tuple[Section, ...]:
-        """The tables of the summary."""
-        return (estimates_section(self.estimates, level),)
-
     def notes(self) -> list[str]:
         """The foot of the summary, but for weights and rows that were dropped."""
         f = self.facts
@@ -308,9 +303,7 @@ class AbsorbedAnswers(MultiIndexAnswers):
                 f"{f.groups + f.lost_groups}, {f.lost_rows} rows."
             )
         notes.append(self.covariance.note)
-        if self.model.offset is not None:
-            notes.append(f"Offset: {self.model.offset}, with coefficient one.")
-        return notes
+        return [*notes, *offset_notes(self.model)]
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, parameters, their covariance, and the effects with their levels."""

@@ -15,6 +15,7 @@ from disteconometrics.report.summary import (
     clusters_notes,
     estimates_section,
     observations_text,
+    offset_notes,
     rows_dropped,
     source_notes,
     weights_notes,
@@ -69,8 +70,7 @@ def summary_of(
         notes.append(
             "AIC, BIC and likelihood-ratio tests are withheld: weighted rows have no likelihood of their own."
         )
-    if model.offset is not None:
-        notes.append(f"Offset: {model.offset}, with coefficient one.")
+    notes += offset_notes(model)
     if not facts.nested_null:
         notes.append(
             f"{overall[0]} p-value withheld: the model holds no constant, so the constant-only model is not "
@@ -84,7 +84,7 @@ def summary_of(
         notes.append(f"{overall[0]} p-value withheld: {reason}.")
     else:
         notes += clusters_notes(covariance.clusters, beyond_constant)
-    notes += rows_dropped(facts.given, facts.rows, facts.dropped, facts.zero_weight)
+    notes += rows_dropped(facts)
     if facts.penalty:
         notes.append(note(facts.flic, facts.nested_null, bool(beyond_constant)))
     notes += source_notes(facts.readings)

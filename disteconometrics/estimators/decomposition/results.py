@@ -19,7 +19,7 @@ from disteconometrics.estimators.decomposition.groups import (
     DecompositionRows,
     reference_of,
 )
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.results import FilePart, FittedResult, SavedResult
 from disteconometrics.fields import Count, Numbers, SavedSeed
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.decomposition import PARTS, check_levels, curves, design_of, names_of
@@ -247,7 +247,7 @@ class DecompositionResults(FittedResult):
             notes.append("nan: withheld, as the fitted tail decides it and not the sample.")
         if f.steps and f.heaped:
             notes.append("The outcome is heaped: errors of quantiles are withheld, see quantiles().")
-        return notes + list(rows_dropped(f.given, f.rows, f.dropped, f.zero_weight))
+        return notes + list(rows_dropped(f))
 
     def __repr__(self) -> str:
         f = self.facts
@@ -265,9 +265,9 @@ class DecompositionResults(FittedResult):
         """Both fits as in files of their own, and the decomposition."""
         parts, arrays = [], dict[str, Array]()
         for i, fit in enumerate(self.fits):
-            content, own = fit.whole_file()
-            parts.append({"kind": fit.file_kind, "content": content})
-            arrays |= {f"part{i}_{name}": values for name, values in own.items()}
+            words, own = fit.as_part(f"part{i}_")
+            parts.append(words)
+            arrays |= own
         arrays |= {"values": self.values, "covariance": self.covariance, "levels": self.levels}
         arrays["table"] = self.curves.reshape(-1, len(COLUMNS))
         named = all(isinstance(f, str) for f in self.model.functionals)
@@ -289,7 +289,8 @@ class DecompositionResults(FittedResult):
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
         header = saved.fields(_Header)
         f = header.facts
-        fits = tuple(_saved_part(saved, i, p) for i, p in enumerate(header.parts))
+        lacks = "has no law that is averaged over other rows"
+        fits = tuple(saved.part(p, f"part{i}_", CROSSED, lacks) for i, p in enumerate(header.parts))
         c, q = len(f.laws), len(f.functionals)
         arrays = saved.numbers(_ARRAYS, c=c, q=q, r=len(PARTS) * q)
         m = len(arrays["levels"])
@@ -321,18 +322,6 @@ def _plain(model: Any) -> Any:
     return replace(model)
 
 
-def _saved_part(saved: SavedResult, i: int, written: _Part) -> Any:
-    if written.kind not in CROSSED:
-        raise FileFormatError(f"{written.kind:.40} has no law that is averaged over other rows")
-    return saved.part(written.kind, written.content, f"part{i}_")
-
-
-@dataclass(frozen=True)
-class _Part:
-    kind: str
-    content: dict[str, Any]
-
-
 @dataclass(frozen=True)
 class _Header:
     """The header of a file."""
@@ -341,7 +330,7 @@ class _Header:
     facts: DecompositionFacts
     by: str
     chosen: str | None
-    parts: tuple[_Part, ...]
+    parts: tuple[FilePart, ...]
     kind: Literal["HC0", "HC1", "HC2", "HC3"] | None
     level: float
     draws: Count

@@ -53,12 +53,7 @@ from disteconometrics.inference.resample import sequence_of
 from disteconometrics.inference.survey import SHIFT
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import (
-    estimates_section,
-    observations_text,
-    rows_dropped,
-    weights_notes,
-)
+from disteconometrics.report.summary import estimates_section, observations_text, rows_notes
 from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["DistributionRegressionResults"]
@@ -375,8 +370,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ]
         if self.separated.any():
             notes.append(separated_words(self.thresholds[self.separated], outcome))
-        notes += weights_notes(self.model.weights, self.model.weight_type)
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += rows_notes(self.model, f)
         section = estimates_section(self.estimates, level, "Coefficients at some thresholds [c]")
         return Summary("Distribution Regression Results", (left, right), (section,), tuple(notes))
 

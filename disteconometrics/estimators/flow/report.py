@@ -11,7 +11,7 @@ from disteconometrics.estimators.effects_results import WHOSE, EffectsResults
 from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_rows import FlowFacts
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.report.summary import estimates_section, rows_dropped, weights_notes
+from disteconometrics.report.summary import estimates_section, rows_notes
 from disteconometrics.tables import Summary
 
 __all__ = ["summary_of"]
@@ -166,8 +166,7 @@ def _on_numbers(
             f"Standard errors are {whose[target]}. Effects come from a flow with smaller penalties, so that "
             f"bias is small{step if f.records is None else ''}."
         )
-    notes += weights_notes(model.weights, model.weight_type)
-    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    notes += rows_notes(model, f)
     notes += [] if f.source is None else f.source.notes()
     if f.shared:
         notes.append(f.shared)

@@ -15,7 +15,7 @@ from disteconometrics.data.stream import StreamDesign
 from disteconometrics.distributions.functionals import functional_name, listed, mean_between
 from disteconometrics.distributions.recorded import with_recording
 from disteconometrics.distributions.spline import SplineLaw
-from disteconometrics.errors import FileFormatError, NeedsData
+from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.effects_results import EffectsHeader, EffectsResults, saved_effects
 from disteconometrics.estimators.flow import held_out as checking
 from disteconometrics.estimators.flow import row_checks as checks
@@ -43,6 +43,7 @@ from disteconometrics.estimators.law_answers import (
     NewRows,
     no_error_of_average,
 )
+from disteconometrics.estimators.law_results import LEVEL, saved_estimates
 from disteconometrics.estimators.refit import AVERAGED, refitting
 from disteconometrics.estimators.results import FitHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.estimators.rows import FitRows
@@ -64,7 +65,6 @@ from disteconometrics.tables import Summary, printable
 __all__ = ["FlowResults", "fit_density", "fit_spline"]
 
 
-LEVEL = 0.95
 KINDS = {
     "sandwich": "HC1",
     "HC0": "HC0",
@@ -625,14 +625,8 @@ class FlowResults(FittedResult, TakesCovariance, LawAnswers):
             raise FileFormatError("the effective parameters are not those of the flow")
         arrays = saved.numbers(_ARRAYS, q=len(names), p=flow.structure.size)
         main, under = (_solution(arrays, which) for which in ("main", "under"))
-        estimates = Estimates(
-            names,
-            arrays["values"],
-            arrays["covariance"],
-            SplineEstimation(flow, main, facts.clusters).df,
-            limits=partial(_saved_limits, arrays["limits"]),
-            clusters=facts.clusters,
-        )
+        df = SplineEstimation(flow, main, facts.clusters).df
+        estimates = saved_estimates(names, arrays, df, facts.clusters)
         effects = saved_effects(saved, header.effects, estimates)
         return cls(
             **header.fields_of(saved, arrays),
@@ -672,11 +666,3 @@ _ARRAYS = {
     "limits": Numbers("q 2", "any"),
     **{f"{which}_{part}": what for which in ("main", "under") for part, what in _SOLUTION.items()},
 }
-
-
-def _saved_limits(limits: Array, level: float) -> Array:
-    if level != LEVEL:
-        raise NeedsData(
-            f"The file holds limits at level {LEVEL} only: use attach(data) with the fit's table for others."
-        )
-    return limits

@@ -547,5 +547,5 @@ def _notes(r: TrainedFlowResults) -> Sequence[str]:
     )
     if r.model.weights is not None:
         notes.append(f"Weights: {r.model.weights} ({r.model.weight_type}).")
-    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    notes += rows_dropped(f)
     return [*notes, *f.shared]

@@ -530,7 +530,7 @@ class MinimumWassersteinResults(FittedResult):
             ("Converged", f"{'yes' if f.converged else 'no'}, {len(self.found.costs)} starts"),
         )
         section = estimates_section(self.estimates, level)
-        notes = (*_notes(self.found, m.trim, f.copies), *rows_dropped(f.given, f.rows, f.dropped))
+        notes = (*_notes(self.found, m.trim, f.copies), *rows_dropped(f))
         return Summary("Minimum Wasserstein Results", (left, right), (section,), notes)
 
     def __repr__(self) -> str:

@@ -378,7 +378,7 @@ class TransportDensityResults(FittedResult):
         notes.append("No standard errors. The law has no density: use de.FlowDensity for one.")
         if self.model.weights is not None:
             notes.append(f"Weights: {self.model.weights} ({self.model.weight_type}).{found.weighting}")
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += rows_dropped(f)
         sections = (law_section(self.estimates, f"Law of {names}"), *found.sections(f))
         return Summary("Transport Density Results", (tuple(left), tuple(right)), sections, tuple(notes))
 

@@ -418,7 +418,7 @@ class TransportMapResults(FittedResult):
             ("To", f"{f.group} = {one} ({m})"),
         )
         sections: tuple[Section, ...] = (_means_section(f),)
-        notes = rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes = rows_dropped(f)
         if alone:
             sections = (_effects_section(self._table(level), level), *sections)
             notes = (*_effects_notes(f, self.model.index_set, self.cluster), *notes)

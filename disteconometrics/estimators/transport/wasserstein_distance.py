@@ -537,7 +537,7 @@ class WassersteinResults(FittedResult):
             )
             notes = _pairs_notes(self.pairs, f)
         notes += _data_notes(self.model, len(f.outcomes), self.cluster, f.crossed)
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += rows_dropped(f)
         return Summary("Wasserstein Distance", (left, (first, *right)), sections, tuple(notes))
 
     def __repr__(self) -> str:
