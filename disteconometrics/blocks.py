@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, starmap
 from typing import Any, NamedTuple, Protocol, cast, overload
 
 import numpy as np
@@ -15,8 +15,10 @@ __all__ = [
     "Block",
     "FactorMatrix",
     "LazyBlocks",
+    "OneByOne",
     "PartResult",
     "Readable",
+    "Run",
     "StreamedBlocks",
     "chosen_rows",
     "columns",
@@ -165,6 +167,55 @@ class PartResult(NamedTuple):
 
     value: Any
     groups: tuple[Sequence[Any], ...]
+
+
+class Run(Protocol):
+    """Calls a function with each part and more arguments, here or elsewhere; ``columns`` are those read.
+
+    ``place`` says where that is now, ``is_here`` whether in this process; ``keepers`` is the number of
+    processes in which something is kept until it is let go.
+    """
+
+    @property
+    def place(self) -> Any: ...
+    @property
+    def is_here(self) -> bool: ...
+    @property
+    def keepers(self) -> int: ...
+    def __call__(
+        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
+    ) -> Iterable[Any]:
+        """The results in order."""
+        ...
+
+    def keep(
+        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
+    ) -> list[Any]:
+        """What stands for the results among arguments of later calls, whereas they stay where they are."""
+        ...
+
+
+class OneByOne:
+    """The plain `Run`.
+
+    Examples
+    --------
+    >>> OneByOne().keep(pow, [(2, 3)], [])
+    [8]
+    """
+
+    place, is_here, keepers = None, True, 1
+
+    def __call__(
+        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
+    ) -> Iterable[Any]:
+        return starmap(function, calls)
+
+    def keep(
+        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
+    ) -> list[Any]:
+        """The results themselves."""
+        return list(self(function, calls, columns))
 
 
 class Readable(Protocol):

@@ -105,7 +105,7 @@ class NeedsData(DisteconometricsError, ValueError):
 
 
 class NeedsRows(DisteconometricsError, ValueError):
-    """The data are a stream, and the call needs rows that are not kept, or that lie in other parts."""
+    """The call needs rows of a stream that are not kept, or lie in other parts, or replications not kept."""
 
 
 class WithheldError(DisteconometricsError, ValueError):

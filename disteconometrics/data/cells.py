@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.evaluate import Levels
-from disteconometrics.data.table import Column
+from disteconometrics.data.table import Column, Table
+from disteconometrics.errors import DataError
 
-__all__ = ["Moments", "Tally", "cell_columns", "three_points"]
+__all__ = ["Groups", "Moments", "Tally", "cell_columns", "three_points"]
 
 MOST_CELLS = 10_000
 MOST_CODES = 1_000_000  # combinations that are looked up in a table
@@ -254,3 +256,41 @@ def cell_columns(
             whole = kind == "number" and name not in floats
             out[name] = Column(name, kind, numbers, numbers.astype(np.int64) if whole else None)
     return out
+
+
+class Groups:
+    """Codes of a column's distinct values, in the order in which a part has them."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+        self._known = pd.Index([])
+
+    @property
+    def values(self) -> list[Any]:
+        """What the codes stand for."""
+        return list(self._known)
+
+    def codes(self, table: Table, rows: Indices) -> Indices:
+        """Codes (m,) of some rows.  Raises: MissingColumnError; DataError if a value is missing."""
+        values = pd.Series(table.raw(self.column, "cluster"))
+        values = values.reset_index(drop=True) if len(rows) == len(values) else values.iloc[rows]
+        codes, distinct = pd.factorize(values)
+        if (codes < 0).any():
+            raise DataError(
+                f"The cluster column {self.column!r} has {(codes < 0).sum()} missing values among the rows "
+                "used; fill them, or drop these rows before the fit"
+            )
+        return np.asarray(self._places(pd.Index(distinct))[codes])
+
+    def _places(self, found: pd.Index) -> Indices:
+        """Codes of distinct values, new ones after those known."""
+        if isinstance(found.dtype, pd.CategoricalDtype) or (
+            len(self._known) and found.dtype != self._known.dtype
+        ):
+            found, self._known = found.astype(object), self._known.astype(object)
+        at = self._known.get_indexer(found) if len(self._known) else np.full(len(found), -1)
+        new = at < 0
+        if new.any():
+            at[new] = len(self._known) + np.arange(new.sum())
+            self._known = self._known.append(found[new]) if len(self._known) else found[new]
+        return np.asarray(at, dtype=np.intp)

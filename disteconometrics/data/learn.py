@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array
+from disteconometrics.blocks import OneByOne, Run
 from disteconometrics.data.cells import Moments, Tally
 from disteconometrics.data.design import RowCount, lay_out
 from disteconometrics.data.evaluate import Levels
@@ -34,11 +35,9 @@ from disteconometrics.data.stream import (
     RUN,
     Mark,
     Question,
-    Run,
     Sample,
     StreamDesign,
     named,
-    one_by_one,
     read_batch,
     tables_of,
 )
@@ -178,13 +177,15 @@ def learn(
     weight_type: str | None = None,
     offset: str | None = None,
     outcome: str = "binary",
-    run: Run = one_by_one,
+    run: Run | None = None,
+    cache: str | None = "auto",
     few: tuple[int, int] | None = None,
 ) -> StreamDesign:
     """Read a source once, and return the design, of a binary or numeric outcome, that its parts make.
 
     Parameters, errors and warnings: as `build_design`; ``run`` calls a function for every part, here or
-    elsewhere; ``few`` are the most cells of the right side, and numbers of a column, that may be.  Raises
+    elsewhere; ``cache`` is as `check_cache` has it;
+    ``few`` are the most cells of the right side, and numbers of a column, that may be.  Raises
     also: NeedsRows for terms that need other rows than their own, and for more cells.
 
     Example
@@ -206,6 +207,7 @@ def learn(
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))), tally=asked.tally())
     runs = facts.sample.most * FEW_PARTS // max(FEW_PARTS, len(source.parts))
     numbered = [(part, asked, runs, number) for number, part in enumerate(source.parts)]
+    run = OneByOne() if run is None else run
     for part, found in zip(source.parts, run(_learnt, numbered, asked.names), strict=True):
         with named(part):
             facts.merge(found, asked)
@@ -216,7 +218,7 @@ def learn(
     if facts.total == 0:
         raise DataError(f"All weights in column {weights!r} are zero")
     warn_losses(facts.transformed)
-    return _designed(formula, asked, facts, source, others if parsed.has_dot else (), run)
+    return _designed(formula, asked, facts, source, others if parsed.has_dot else (), run, cache)
 
 
 def _check_terms_of_rows(parsed: Formula) -> None:
@@ -293,9 +295,15 @@ def _take_outcome(facts: _Facts, left: Any, weights: Array | None) -> None:
     if isinstance(left, Levels):
         facts.factors.setdefault(-1, _Counts()).add(left, weights)
         return
-    found, at = np.unique(np.asarray(left, dtype=np.float64), return_inverse=True)
-    sums = np.bincount(at.reshape(-1), weights).tolist()
-    add_counts(facts.outcomes, dict(zip(found.tolist(), sums, strict=True)), MOST_VALUES)
+    left = np.asarray(left, dtype=np.float64)
+    if ((left == 0.0) | (left == 1.0)).all():  # without sorting
+        sums = np.bincount(left.astype(np.intp), weights, 2).tolist()
+        there = (not left.all(), left.any())
+        found = {float(value): sums[value] for value in (0, 1) if there[value]}
+    else:
+        values, at = np.unique(left, return_inverse=True)
+        found = dict(zip(values.tolist(), np.bincount(at.reshape(-1), weights).tolist(), strict=True))
+    add_counts(facts.outcomes, found, MOST_VALUES)
 
 
 def _take_joint(facts: _Facts, parsed: Formula, values: list[Any], counts: Array | None) -> None:
@@ -335,7 +343,13 @@ def _agree(facts: _Facts, name: str, kind: str, part: str) -> None:
 
 
 def _designed(
-    formula: str, asked: Question, facts: _Facts, source: Source, dot: tuple[str, ...], run: Run
+    formula: str,
+    asked: Question,
+    facts: _Facts,
+    source: Source,
+    dot: tuple[str, ...],
+    run: Run,
+    cache: str | None,
 ) -> StreamDesign:
     parsed = asked.parsed
     coded, successes = _outcome(facts, parsed, asked.outcome)
@@ -396,6 +410,7 @@ def _designed(
         zero_one,
         facts.sample,
         run,
+        cache,
         facts.tally,
         frozenset(facts.floats),
     )

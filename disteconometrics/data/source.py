@@ -29,11 +29,13 @@ __all__ = [
     "Parts",
     "Source",
     "by_batch",
+    "check_cache",
     "is_source",
     "open_source",
 ]
 
 ROWS = 65_536  # of a table that is read at once
+CACHES = ("auto", "memory", None)  # where coded rows are between passes
 PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many rows
 
 
@@ -312,6 +314,25 @@ READ_IN_PARTS = (
     "maximum likelihood, NormalRegression, FlowDensity of one outcome by a spline, WassersteinDistance and "
     "TransportMap take it."
 )
+
+
+def check_cache(cache: Any) -> None:
+    """Refuse what is no place for coded rows.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> check_cache("memory")
+    """
+    if not any(cache is known or (isinstance(cache, str) and cache == known) for known in CACHES):
+        raise OptionError(
+            f"cache={cache!r} is not known; use 'auto' (coded rows of a source stay in memory while they are "
+            "few), 'memory' (they stay), or None (they are read again for every pass). On a disk they would "
+            "take longer than to be read again."
+        )
 
 
 def is_source(data: Any) -> bool:

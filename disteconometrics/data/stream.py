@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import starmap
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.blocks import Block, PartResult, StreamedBlocks
-from disteconometrics.data.cells import Moments, Tally, cell_columns, three_points
+from disteconometrics.blocks import Block, PartResult, Run, StreamedBlocks
+from disteconometrics.data.cells import Groups, Moments, Tally, cell_columns, three_points
 from disteconometrics.data.design import RowCount
 from disteconometrics.data.evaluate import Evaluator, Levels
 from disteconometrics.data.formula import Formula
@@ -38,29 +37,17 @@ __all__ = [
     "Batch",
     "Mark",
     "Question",
-    "Run",
     "Sample",
     "StreamDesign",
     "named",
-    "one_by_one",
     "read_batch",
     "tables_of",
 ]
 
 RUN = 128  # consecutive rows that a sample takes together
 ROWS_A_CELL = 10  # from which on cells are fitted in place of rows
-KEPT_BYTES = 100_000_000  # of coded rows, up to which they are kept between passes
+KEPT_BYTES = 100_000_000  # of coded rows in a process, up to which cache="auto" keeps them between passes
 _OF_ROWS = ("y", "X", "matrix", "weights", "offset", "kept", "index", "table", "column", "times")
-
-# calls a function with each part and more arguments and gives the results in order; last, the columns read
-Run = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]], Sequence[str]], Iterable[Any]]
-
-
-def one_by_one(
-    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
-) -> Iterable[Any]:
-    """The plain `Run`."""
-    return starmap(function, calls)
 
 
 @dataclass(frozen=True)
@@ -161,10 +148,17 @@ class Batch:
 
     def runs(self, chosen: Indices) -> Batch:
         """Whole runs of consecutive rows, copied, without the columns."""
-        at = (chosen[:, None] * RUN + np.arange(RUN)).reshape(-1)
-        weights, offset = (None if a is None else a[at] for a in (self.weights, self.offset))
-        values = [value[at] for value in self.values]
-        return replace(self, columns={}, values=values, rows=self.rows[at], weights=weights, offset=offset)
+
+        def taken(values: Any) -> Any:
+            if values is None:
+                return None
+            if isinstance(values, Levels):
+                return replace(values, codes=taken(values.codes))
+            return values[: len(values) // RUN * RUN].reshape(-1, RUN)[chosen].reshape(-1)
+
+        weights, offset, rows = taken(self.weights), taken(self.offset), taken(self.rows)
+        values = [taken(value) for value in self.values]
+        return replace(self, columns={}, values=values, rows=rows, weights=weights, offset=offset)
 
 
 def read_batch(asked: Question, table: Table) -> Batch:
@@ -265,24 +259,29 @@ class _Reader:
     asked: Question
     scale: float | None  # of sampling weights, for a mean of one
 
-    def blocks(self, part: Part, groups: Sequence[_Groups] = ()) -> Iterator[Block]:
-        """The rows once.  Raises: DataError if the part is not what it was."""
+    def batches(self, part: Part, more: Sequence[str] = ()) -> Iterator[tuple[Table, Batch]]:
+        """The tables of a part, with ``more`` columns, and their rows that are used.
+
+        Raises: DataError if the part is not what it was.
+        """
         if part.key() != self.mark.key:
             raise _changed(part)
         seen = check = 0
-        for table in tables_of(part, list(dict.fromkeys([*self.asked.names, *(g.column for g in groups)]))):
+        for table in tables_of(part, list(dict.fromkeys([*self.asked.names, *more]))):
             batch = read_batch(self.asked, table)
-            if not len(batch.rows):
-                continue
-            seen, check = seen + len(batch.rows), batch.check(check)
-            block = self.coded(batch)
-            if groups:
-                with named(part):
-                    codes = np.column_stack([g.codes(table, batch.rows) for g in groups])
-                block = block._replace(groups=codes)
-            yield block
+            if len(batch.rows):
+                seen, check = seen + len(batch.rows), batch.check(check)
+            yield table, batch
         if (seen, check) != self.mark[1:]:
             raise _changed(part)
+
+    def blocks(self, part: Part, groups: Sequence[Groups] = ()) -> Iterator[Block]:
+        """The rows once.  Raises: DataError if the part is not what it was."""
+        for table, batch in self.batches(part, [g.column for g in groups]):
+            if not len(batch.rows):
+                continue
+            block = self.coded(batch)
+            yield block._replace(groups=_codes(part, table, groups, batch.rows)) if groups else block
 
     def coded(self, batch: Batch) -> Block:
         """The used rows of a batch as arrays."""
@@ -306,61 +305,62 @@ def _outcome(spec: DesignSpec, left: Any) -> Array:
     return recode_outcome(spec.outcome, left)
 
 
-class _Groups:
-    """Codes of a column's distinct values, in the order in which a part has them."""
-
-    def __init__(self, column: str) -> None:
-        self.column = column
-        self._known = pd.Index([])
-
-    @property
-    def values(self) -> list[Any]:
-        """What the codes stand for."""
-        return list(self._known)
-
-    def codes(self, table: Table, rows: Indices) -> Indices:
-        """Codes (m,) of some rows.  Raises: MissingColumnError; DataError if a value is missing."""
-        values = pd.Series(table.raw(self.column, "cluster"))
-        values = values.reset_index(drop=True) if len(rows) == len(values) else values.iloc[rows]
-        codes, distinct = pd.factorize(values)
-        if (codes < 0).any():
-            raise DataError(
-                f"The cluster column {self.column!r} has {(codes < 0).sum()} missing values among the rows "
-                "used; fill them, or drop these rows before the fit"
-            )
-        return np.asarray(self._places(pd.Index(distinct))[codes])
-
-    def _places(self, found: pd.Index) -> Indices:
-        """Codes of distinct values, new ones after those known."""
-        if isinstance(found.dtype, pd.CategoricalDtype) or (
-            len(self._known) and found.dtype != self._known.dtype
-        ):
-            found, self._known = found.astype(object), self._known.astype(object)
-        at = self._known.get_indexer(found) if len(self._known) else np.full(len(found), -1)
-        new = at < 0
-        if new.any():
-            at[new] = len(self._known) + np.arange(new.sum())
-            self._known = self._known.append(found[new]) if len(self._known) else found[new]
-        return np.asarray(at, dtype=np.intp)
+def _codes(part: Part, table: Table, groups: Sequence[Groups], rows: Indices) -> Indices:
+    """Codes (m, q) of some rows in groupings."""
+    with named(part):
+        return np.column_stack([g.codes(table, rows) for g in groups])
 
 
 def _read_part(
     part: Part, reader: _Reader, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]
 ) -> PartResult:
     """What a function makes of the blocks of a part."""
-    groups = [_Groups(column) for column in columns]
+    groups = [Groups(column) for column in columns]
     value = function(reader.blocks(part, groups))
     return PartResult(value, tuple(g.values for g in groups))
 
 
-def _kept_part(part: Part, reader: _Reader) -> list[Block]:
-    """The blocks of a part."""
-    return list(reader.blocks(part))
+class _Kept(NamedTuple):
+    """The coded rows of a part, and which of those that it has they are (None: all)."""
+
+    blocks: list[Block]
+    given: int
+    used: Indices | None
 
 
-def _of_kept(part: Part, blocks: list[Block], function: Callable[[Iterator[Block]], Any]) -> PartResult:
-    """What a function makes of the blocks of a part, kept from an earlier reading."""
-    return PartResult(function(iter(blocks)), ())
+def _kept_part(part: Part, reader: _Reader) -> _Kept:
+    """Code a part to keep it."""
+    blocks, used, given = list[Block](), list[Indices](), 0
+    for table, batch in reader.batches(part):
+        if len(batch.rows):
+            blocks.append(reader.coded(batch))
+            used.append(batch.rows + given)
+        given += len(table)
+    at = np.concatenate([np.zeros(0, dtype=np.intp), *used])
+    return _Kept(blocks, given, None if len(at) == given else at)
+
+
+def _of_kept(
+    part: Part, kept: _Kept, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]
+) -> PartResult:
+    """What a function makes of the blocks of a part, kept from an earlier reading; only groups are read."""
+    if not columns:
+        return PartResult(function(iter(kept.blocks)), ())
+    groups = [Groups(column) for column in columns]
+    codes, given = [np.zeros((0, len(groups)), dtype=np.intp)], 0
+    for table in tables_of(part, list(dict.fromkeys(columns))):
+        rows = np.arange(len(table))
+        if kept.used is not None:
+            first, end = np.searchsorted(kept.used, (given, given + len(table)))
+            rows = kept.used[first:end] - given
+        if len(rows):
+            codes.append(_codes(part, table, groups, rows))
+        given += len(table)
+    if given != kept.given:
+        raise _changed(part)
+    cut = np.split(np.concatenate(codes), np.cumsum([len(block.y) for block in kept.blocks])[:-1])
+    grouped = (block._replace(groups=own) for block, own in zip(kept.blocks, cut, strict=False))
+    return PartResult(function(grouped), tuple(g.values for g in groups))
 
 
 def _read_batches(
@@ -401,18 +401,24 @@ def _groups_of(blocks: Iterator[Block]) -> Indices:
 
 @dataclass
 class _Coded:
-    """Coded rows by part that are kept between the passes of a fit, which closes it at its end."""
+    """Coded rows by part that are kept between passes, and the place where they are."""
 
-    blocks: list[list[Block]] = field(default_factory=list)
+    parts: list[Any] = field(default_factory=list)
+    place: Any = None
     is_open: bool = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """They do not travel."""
+        return {"parts": [], "place": None, "is_open": self.is_open}
 
 
 @dataclass(frozen=True, eq=False)
 class StreamDesign:
-    """A design whose rows are read and coded anew in every pass, or once if they are few.
+    """A design whose rows are read and coded anew in every pass, or once if they are kept.
 
     It offers what `Design` does of sums.  ``total`` and ``successes`` are sums of the weights, or counts;
-    ``marks`` is what each part must be.  ``run`` calls a function for every part, here or elsewhere.
+    ``marks`` is what each part must be.  ``run`` calls a function for every part, here or elsewhere;
+    ``cache`` is as `check_cache` has it.
     """
 
     spec: DesignSpec
@@ -427,6 +433,7 @@ class StreamDesign:
     zero_one: frozenset[str] = field(repr=False)  # columns of numbers that are 0 or 1 alone
     first: Sample = field(repr=False)
     run: Run = field(repr=False)
+    cache: str | None = "auto"
     tally: Tally = field(default_factory=Tally, repr=False)
     floats: frozenset[str] = field(default=frozenset(), repr=False)  # columns of numbers not all whole
     readings: list[int] = field(default_factory=lambda: [1], repr=False)
@@ -454,9 +461,9 @@ class StreamDesign:
             self.check_keys()
             yield self.compact
             return
-        if self._keeps:
-            for blocks in self._in_memory():
-                yield from blocks
+        if self.keeps and self.run.is_here:
+            for kept in self._coded_parts():
+                yield from kept.blocks
             return
         for part, reader in zip(self.source.parts, self._readers(), strict=True):
             yield from reader.blocks(part)
@@ -475,10 +482,11 @@ class StreamDesign:
         if not columns and not each_row and self.compact is not None:
             self.check_keys()
             return [PartResult(function(iter([self.compact])), ())]
-        if not columns and self._keeps:
-            coded = zip(self.source.parts, self._in_memory(), strict=True)
-            known = [(part, blocks, function) for part, blocks in coded]
-            return list(self.run(_of_kept, known, self.asked.names))
+        if self.keeps:
+            coded = zip(self.source.parts, self._coded_parts(), strict=True)
+            known = [(part, kept, function, columns) for part, kept in coded]
+            self.readings[0] += bool(columns)
+            return list(self.run(_of_kept, known, columns))
         calls = [
             (part, reader, function, columns)
             for part, reader in zip(self.source.parts, self._readers(), strict=True)
@@ -538,27 +546,29 @@ class StreamDesign:
         return found
 
     @property
-    def _keeps(self) -> bool:
-        """Whether coded rows are few enough to be kept, in the process that works on them."""
-        return (
-            self.coded.is_open
-            and 8 * (self.width + 3) * self.rows.used <= KEPT_BYTES
-            and getattr(self.run, "is_here", True)
-        )
+    def keeps(self) -> bool:
+        """Whether coded rows are kept where they are worked on."""
+        if self.cache is None or not self.coded.is_open:
+            return False
+        size = 8 * (self.width + 3) * self.rows.used
+        return self.cache == "memory" or size <= KEPT_BYTES * self.run.keepers
 
-    def _in_memory(self) -> list[list[Block]]:
-        """The blocks of every part, read once and kept."""
-        if self.coded.blocks:
+    def _coded_parts(self) -> list[Any]:
+        """What stands for the coded rows of every part, which are read once and kept."""
+        place = self.run.place
+        if self.coded.parts and self.coded.place == place:
             self.check_keys()
         else:
             calls = list(zip(self.source.parts, self._readers(), strict=True))
-            self.coded.blocks = list(self.run(_kept_part, calls, self.asked.names))
+            self.coded.parts = self.run.keep(_kept_part, calls, self.asked.names)
+            self.coded.place = place
             self.readings[0] += 1
-        return self.coded.blocks
+        return self.coded.parts
 
     def end(self) -> int:
-        """Keep no rows any more.  Returns: how often the source was read."""
-        self.coded.blocks, self.coded.is_open = [], False
+        """Keep no rows any more, unless cache="memory" says so.  Returns: how often the source was read."""
+        if self.cache != "memory":
+            self.coded.parts, self.coded.is_open = [], False
         return self.readings[0]
 
     def check_keys(self) -> None:

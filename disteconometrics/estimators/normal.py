@@ -148,6 +148,7 @@ class NormalRegression(Specification):
         cov: CovarianceKind | None = None,
         use_t: bool | str = "auto",
         n_jobs: int | None = None,
+        cache: str | None = "auto",
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
     ) -> Any:
@@ -166,6 +167,11 @@ class NormalRegression(Specification):
         n_jobs : int or None
             joblib workers that read the parts of a source; numbers are the same whatever their number and
             backend.  A dask frame is worked on by the workers of its client, if there is one.
+        cache : {"auto", "memory"} or None
+            Whether coded rows of a source stay where they are worked on, in place of a reading for every
+            pass: this process, workers of dask, or each joblib worker that had to code them.  "auto": during
+            the fit, up to 100 MB in this process or in each worker of dask; "memory": as long as the result
+            lives; None: never.  Numbers are the same.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns
@@ -185,7 +191,7 @@ class NormalRegression(Specification):
         if absorbs(self.formula):
             cov, t = statsmodels_cov(cov, cov_type, cov_kwds), use_t == "auto" or flag(use_t, "use_t")
             return fit_absorbed(self, data, cov=cov, use_t=t)
-        read = FitRows.read(self, data, streams=True, n_jobs=n_jobs, outcome="recorded")
+        read = FitRows.read(self, data, streams=True, n_jobs=n_jobs, cache=cache, outcome="recorded")
         records = None if read.streamed else read.design.records
         kind = resolve_kind(
             statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=records is None
@@ -211,7 +217,7 @@ def _fit_rows(
     return NormalResults(
         model=model,
         spec=rows.spec,
-        facts=replace(facts, readings=rows.end()),
+        facts=replace(facts, kept=rows.kept_source, readings=rows.end()),
         rows=rows,
         coefficients=rows.equation.params,
         covariance=V,
@@ -328,6 +334,7 @@ class NormalFacts(FitFacts):
     condition: AnyFloat
     nested_null: bool
     readings: Count = 0  # of a source by the fit and its covariance
+    kept: bool = False  # whether its coded rows were, between these
 
 
 class _Fitted(NamedTuple):
@@ -558,7 +565,7 @@ class NormalResults(NormalAnswers, FittedResult, TakesCovarianceAndT, Likelihood
         notes.append(
             f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(self.scale):.4g}."
         )
-        notes += [*rows_notes(self.model, f), *source_notes(f.readings)]
+        notes += [*rows_notes(self.model, f), *source_notes(f.readings, f.kept)]
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
     def __repr__(self) -> str:

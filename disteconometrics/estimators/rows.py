@@ -18,7 +18,7 @@ from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joi
 from disteconometrics.data.learn import learn
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.settle import refuse_recorders
-from disteconometrics.data.source import READ_IN_PARTS, open_source
+from disteconometrics.data.source import READ_IN_PARTS, check_cache, open_source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import StreamDesign
 from disteconometrics.data.streamed_scenario import StreamedScenario
@@ -171,6 +171,7 @@ class FitRows(CountedRows):
         *,
         streams: bool = False,
         n_jobs: int | None = None,
+        cache: str | None = "auto",
         formula: str | None = None,
         few: tuple[int, int] | None = None,
         **options: Any,
@@ -178,7 +179,8 @@ class FitRows(CountedRows):
         """Read a table by the formula and the columns of a specification: weights, and offset if it has one.
 
         ``streams`` says that the estimator needs nothing but passes over `blocks`; ``n_jobs`` workers read
-        the parts of a source; ``few`` are the most cells of its right side that may be, see `learn`;
+        the parts of a source, which ``cache`` says to keep coded or not;
+        ``few`` are the most cells of its right side that may be, see `learn`;
         ``formula`` is that of the specification without what is absorbed.
 
         Raises
@@ -189,6 +191,7 @@ class FitRows(CountedRows):
             options["offset"] = model.offset
         options |= {"weights": model.weights, "weight_type": model.weight_type}
         check_jobs(n_jobs)
+        check_cache(cache)
         source = open_source(data)
         if source is None:
             return FitRows(build_design(formula or model.formula, data, **options))
@@ -200,7 +203,8 @@ class FitRows(CountedRows):
             except OutcomeError:
                 raise NeedsRows(f"A left side that says how it was recorded {READ_IN_PARTS}") from None
             options["outcome"] = "numeric"
-        return FitRows(learn(model.formula, source, run=PartRunner(source, n_jobs), few=few, **options))
+        run = PartRunner(source, n_jobs, holds=cache is not None)
+        return FitRows(learn(model.formula, source, run=run, cache=cache, few=few, **options))
 
     @property
     def streamed(self) -> bool:
@@ -211,6 +215,11 @@ class FitRows(CountedRows):
     def readings(self) -> int:
         """How often a source was read so far, 0 for a table."""
         return self.design.readings[0] if isinstance(self.design, StreamDesign) else 0
+
+    @property
+    def kept_source(self) -> bool:
+        """Whether coded rows of a source are kept for further passes."""
+        return isinstance(self.design, StreamDesign) and bool(self.design.coded.parts)
 
     def end(self) -> int:
         """Let go of what is kept of a source for the passes of a fit; the number of its readings."""

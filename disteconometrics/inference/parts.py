@@ -11,6 +11,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
+
+from joblib import effective_n_jobs
 
 from disteconometrics.data.source import DaskPart, HeldPart, Source
 from disteconometrics.errors import WorkerError
@@ -22,14 +25,39 @@ PATIENCE = 30.0  # seconds that a dask cluster may be without any worker
 LOOK = 2.0  # seconds between two looks at it
 
 
+@dataclass(frozen=True)
+class _InWorker:
+    """The result of a call for a part, which each worker of joblib keeps that had to find it.
+
+    A worker keeps those of one fit, the last that it worked for, until it ends.
+    """
+
+    fit: str
+    number: int
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def found(self) -> Any:
+        """The result, as this process has it."""
+        if self.fit not in _KEPT:
+            _KEPT.clear()
+        mine = _KEPT.setdefault(self.fit, {})
+        if self.number not in mine:
+            mine[self.number] = self.function(*self.arguments)
+        return mine[self.number]
+
+
+_KEPT: dict[str, dict[int, Any]] = {}  # in a worker: results by fit and part
+
+
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     with one_thread():
-        return function(*arguments)
+        return function(*(a.found() if isinstance(a, _InWorker) else a for a in arguments))
 
 
-def _call_held(function: Callable[..., Any], name: str, rest: tuple[Any, ...], *frames: Any) -> Any:
-    """The same on a worker that holds the columns of the part."""
-    return _call(function, HeldPart(name, frames), *rest)
+def _call_held(function: Callable[..., Any], name: str, columns: int, *arguments: Any) -> Any:
+    """The same on a worker that holds pieces of the columns of the part, the first of the arguments."""
+    return _call(function, HeldPart(name, arguments[:columns]), *arguments[columns:])
 
 
 @dataclass(eq=False)
@@ -40,7 +68,8 @@ class PartRunner:
     ----------
     source : the source.
     n_jobs : int or None, joblib workers; a dask frame is worked on where its partitions are, if dask has a
-        client, and its columns stay there.
+        client.
+    holds : bool, whether the columns of a dask frame stay there.
 
     Examples
     --------
@@ -52,6 +81,7 @@ class PartRunner:
 
     source: Source
     n_jobs: int | None = None
+    holds: bool = True
     _held: dict[str, list[Any]] = field(default_factory=dict, repr=False)  # futures by column and part
     _by: Any = field(default=None, repr=False)  # the client whose workers hold them
 
@@ -63,9 +93,35 @@ class PartRunner:
         return {**self.__dict__, "_held": {}, "_by": None}
 
     @property
+    def place(self) -> Any:
+        """The client of dask, or the number of joblib's workers."""
+        client = _client(self.source)
+        return effective_n_jobs(self.n_jobs) if client is None else client
+
+    @property
     def is_here(self) -> bool:
         """Whether the work is done in this process."""
-        return self.n_jobs in (None, 1) and _client(self.source) is None
+        return bool(self.place == 1)
+
+    @property
+    def keepers(self) -> int:
+        """Processes that keep what they are asked to until it is let go: joblib's workers cannot be told."""
+        client = _client(self.source)
+        return int(self.is_here) if client is None else len(client.nthreads())
+
+    def keep(
+        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
+    ) -> list[Any]:
+        """Results of calls for later ones: here themselves, on dask as futures, else in joblib's workers."""
+        client = _client(self.source)
+        if client is not None:
+            futures = self._submitted(client, function, calls, columns)
+            self._held = {}  # columns, in the place of which what is made of them is kept
+            return futures
+        if self.is_here:
+            return list(self(function, calls, columns))
+        fit = uuid4().hex
+        return [_InWorker(fit, i, function, call) for i, call in enumerate(calls)]
 
     def __call__(
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
@@ -90,26 +146,34 @@ class PartRunner:
         calls: Sequence[tuple[Any, ...]],
         columns: Sequence[str],
     ) -> Iterator[Any]:
-        futures = []
-        held = self._pieces(client, columns)
-        for number, (part, *rest) in enumerate(calls):
-            if held:
-                frames = [piece[number] for piece in held]
-                work = (_call_held, function, part.name, tuple(rest), *frames)
-            else:
-                work = (_call, function, part, *rest)
-            futures.append(client.submit(*work, pure=False))
+        futures = self._submitted(client, function, calls, columns)
         try:
             for future in futures:
                 yield _awaited(client, future)
         finally:
             client.cancel([future for future in futures if not future.done()])
 
-    def _pieces(self, client: Any, columns: Sequence[str]) -> list[list[Any]]:
-        """What workers hold of the columns: for each piece the futures of the parts; of dask frames alone."""
+    def _submitted(
+        self,
+        client: Any,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        columns: Sequence[str],
+    ) -> list[Any]:
+        """Futures of calls; a part of a dask frame travels as its columns alone, which workers hold."""
         if not all(isinstance(part, DaskPart) for part in self.source.parts):
-            return []
-        if client is not self._by:
+            return [client.submit(_call, function, *call, pure=False) for call in calls]
+        held = self._pieces(client, columns)
+        return [
+            client.submit(
+                _call_held, function, part.name, len(held), *(p[i] for p in held), *rest, pure=False
+            )
+            for i, (part, *rest) in enumerate(calls)
+        ]
+
+    def _pieces(self, client: Any, columns: Sequence[str]) -> list[list[Any]]:
+        """What workers hold of the columns: for each piece the futures of the parts."""
+        if client is not self._by or not self.holds:
             self._held, self._by = {}, client
         new = [name for name in columns if name not in self._held]
         if new:

@@ -54,7 +54,7 @@ DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an erro
 LAG_DECREMENT = 1e-9  # the same on many rows, if besides …
 # … no column moves an index by more in the last step, so that the information stays that of the estimate
 LAG_MOVE = 1e-7
-MEAN_MOVE = 2e-9  # root mean square by which indices of a source still move in the last step, √(λ²/n)
+MEAN_MOVE = 5e-9  # root mean square by which indices of a source still move in the last step, √(λ²/n)
 SMALL = 20_000  # entries of X up to which whitened coordinates and extended sums cost a millisecond or two
 CONDITION = 300.0  # of the scaled design; above it a Hessian loses more than five digits
 PLAIN_PASSES = 40  # in the columns' own coordinates, where rounding may keep λ² from getting small

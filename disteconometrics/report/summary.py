@@ -90,8 +90,8 @@ def rows_notes(model: Any, facts: Any) -> list[str]:
     return [*weights, *offset_notes(model), *rows_dropped(facts)]
 
 
-def source_notes(readings: int) -> tuple[str, ...]:
-    """The note on a source that was read in parts; none on a table.
+def source_notes(readings: int, kept: bool = False) -> tuple[str, ...]:
+    """The note on a source that was read in parts, and whether coded rows were kept; none on a table.
 
     Examples
     --------
@@ -101,7 +101,8 @@ def source_notes(readings: int) -> tuple[str, ...]:
     if not readings:
         return ()
     times = "once" if readings == 1 else f"{readings} times"
-    return (f"The source was read {times}, covariance included; no rows are kept.",)
+    rows = "coded rows were kept" if kept else "no rows are kept"
+    return (f"The source was read {times}, covariance included; {rows}.",)
 
 
 def observations_text(given: int, rows: int, observations: float, weight_type: str | None) -> str:

@@ -37,7 +37,7 @@ performance criteria and MCSE".
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any
 
@@ -49,7 +49,17 @@ from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import check_level, critical_value
 from disteconometrics.words import tells_words
 
-__all__ = ["MEASURES", "VARIANTS", "Replications", "measured", "n_sim", "performance"]
+__all__ = [
+    "MEASURES",
+    "OF_REPLICATIONS",
+    "VARIANTS",
+    "MeasureSums",
+    "Pairs",
+    "Replications",
+    "measured",
+    "n_sim",
+    "performance",
+]
 
 Pairs = dict[str, tuple[float, float]]
 
@@ -281,6 +291,172 @@ def _of_valid(r: Replications, valid: Mask, se: Array | None) -> Pairs:
         reference = _floats(r.reference, "reference", len(valid))
         found |= _relative_precision(np.where(valid, r.estimate, NAN), reference)
     return found
+
+
+# ---- sums in place of replications -------------------------------------------------------------------------
+
+OF_REPLICATIONS = ("median", "se2_median", "be_coverage", "relative_precision")  # which sums do not have
+
+
+@dataclass
+class _Spread:
+    """Count, mean and sum of squares around it of numbers that come in pieces."""
+
+    n: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, values: Array) -> None:
+        if len(values):
+            mean = float(values.mean())
+            with np.errstate(invalid="ignore"):  # of infinite widths
+                self.merge(_Spread(len(values), mean, float(((values - mean) ** 2).sum())))
+
+    def merge(self, other: _Spread) -> None:
+        """Add those of another piece (Chan, Golub, LeVeque 1983)."""
+        n = self.n + other.n
+        apart = other.mean - self.mean
+        if not math.isfinite(apart):
+            self.mean, self.squares = self.mean + other.mean, NAN
+        elif other.n:
+            self.squares += other.squares + apart * apart * (self.n / n) * other.n
+            self.mean += apart * (other.n / n)
+        self.n = n
+
+    @property
+    def variance(self) -> float:
+        return self.squares / (self.n - 1) if self.n > 1 else NAN
+
+
+@dataclass
+class _Counted:
+    """Sums over the replications that count, with errors or whatever they have."""
+
+    estimate: _Spread = field(default_factory=_Spread)
+    error: _Spread = field(default_factory=_Spread)  # estimate − truth …
+    square: _Spread = field(default_factory=_Spread)  # … squared
+    variance: _Spread = field(default_factory=_Spread)  # std_error squared
+    width: _Spread = field(default_factory=_Spread)
+    covered: int = 0
+    beyond: int = 0  # intervals without zero
+    tested: int = 0
+    rejected: int = 0
+
+    def add(self, r: Replications, valid: Mask) -> None:
+        """Add replications with checked arrays."""
+        b = r.estimate[valid]
+        self.estimate.add(b)
+        self.error.add(b - r.truth)
+        self.square.add((b - r.truth) ** 2)
+        self.variance.add(r.std_error[valid] ** 2)
+        bounded = valid & ~np.isnan(r.conf_low) & ~np.isnan(r.conf_high)
+        low, high = r.conf_low[bounded], r.conf_high[bounded]
+        self.width.add(high - low)
+        self.covered += int(((low <= r.truth) & (r.truth <= high)).sum())
+        self.beyond += int(((low >= 0) | (high <= 0)).sum())
+        tested = ~np.isnan(r.p_value) & (valid | ~np.isfinite(r.estimate))
+        self.tested += int(tested.sum())
+        self.rejected += int((r.p_value[tested] <= 1 - r.level).sum())
+
+    def merge(self, other: _Counted) -> None:
+        """Add those of other replications."""
+        for f in fields(self):
+            ours, theirs = getattr(self, f.name), getattr(other, f.name)
+            if isinstance(ours, _Spread):
+                ours.merge(theirs)
+            else:
+                setattr(self, f.name, ours + theirs)
+
+    def pairs(self, truth: float, with_errors: bool, any_p: bool) -> Pairs:
+        """The measures of `measured`, by the same formulas."""
+        found: Pairs = {}
+        n, spread = self.estimate.n, math.sqrt(self.estimate.variance)
+        if n:
+            found["mean"] = (self.estimate.mean, spread / math.sqrt(n))
+            found["empirical_se"] = (spread, spread / math.sqrt(2 * (n - 1)) if n > 1 else NAN)
+            found |= {} if math.isnan(truth) else self._against(truth, spread)
+            found |= self._errors(spread) if with_errors else {}
+        if self.width.n:
+            m, wide = self.width.n, math.sqrt(self.width.variance)
+            found["width"] = (self.width.mean, wide / math.sqrt(m))
+            found |= {} if math.isnan(truth) else {"coverage": _proportion(self.covered, m)}
+            found |= {} if any_p else {"rejection": _proportion(self.beyond, m)}
+        if self.tested:
+            found["rejection"] = _proportion(self.rejected, self.tested)
+        return found
+
+    def _against(self, truth: float, spread: float) -> Pairs:
+        n, bias, mse = self.error.n, self.error.mean, self.square.mean
+        mcse = math.sqrt(self.square.variance) / math.sqrt(n)
+        found: Pairs = {"bias": (bias, spread / math.sqrt(n)), "mse": (mse, mcse)}
+        found["rmse"] = (math.sqrt(mse), mcse / (2 * math.sqrt(mse)) if mse > 0 else NAN)
+        if truth != 0:
+            found["relative_bias"] = (bias / truth, spread / math.sqrt(n) / abs(truth))
+        return found
+
+    def _errors(self, spread: float) -> Pairs:
+        n, mean, var = self.variance.n, self.variance.mean, self.variance.variance
+        found: Pairs = {"se2_mean": (mean, NAN)}
+        if n < 2 or mean == 0:
+            return found
+        model = math.sqrt(mean)
+        found["model_se"] = (model, math.sqrt(var / (4 * n * mean)))
+        if spread > 0:
+            wobble = math.sqrt(var / (4 * n * mean**2) + 1 / (2 * (n - 1)))
+            found["relative_error"] = (100 * (model / spread - 1), 100 * model / spread * wobble)
+        return found
+
+
+def _proportion(hits: int, n: int) -> tuple[float, float]:
+    """A share of counts and its standard error."""
+    p = hits / n
+    return p, math.sqrt(p * (1 - p) / n)
+
+
+@dataclass
+class MeasureSums:
+    """Sums over replications of one parameter that have its measures, but for `OF_REPLICATIONS`.
+
+    Examples
+    --------
+    >>> halves = [MeasureSums(1.5), MeasureSums(1.5)]
+    >>> halves[0].add(Replications([1.0], truth=1.5)), halves[1].add(Replications([3.0], truth=1.5))
+    (None, None)
+    >>> halves[0].merge(halves[1])
+    >>> halves[0].measured()["bias"]
+    (0.5, 1.0)
+    """
+
+    truth: float
+    got: int = 0
+    with_p: int = 0
+    every: _Counted = field(default_factory=_Counted)  # replications with an estimate
+    errors: _Counted = field(default_factory=_Counted)  # those that have a standard error too
+
+    def add(self, replications: Replications) -> None:
+        """Add replications; their reference and null are not looked at."""
+        r = replications.complete()
+        got = np.isfinite(r.estimate)
+        self.got += int(got.sum())
+        self.with_p += int((~np.isnan(r.p_value)).sum())
+        self.every.add(r, got)
+        self.errors.add(r, got & np.isfinite(r.std_error))
+
+    def merge(self, other: MeasureSums) -> None:
+        """Add the sums of other replications."""
+        self.got, self.with_p = self.got + other.got, self.with_p + other.with_p
+        self.every.merge(other.every)
+        self.errors.merge(other.errors)
+
+    def measured(self) -> Pairs:
+        """What `measured` gives of the replications, to rounding."""
+        with_errors = self.errors.estimate.n > 0
+        sums = self.errors if with_errors else self.every
+        n = sums.estimate.n
+        found = sums.pairs(self.truth, with_errors, self.with_p > 0)
+        found |= {"n_sim": (float(n or sums.tested), NAN), "n_se_nan": (float(self.got - n), NAN)}
+        found["truth"] = (self.truth, NAN)
+        return {m: found.get(m, (NAN, NAN)) for m in MEASURES if m not in OF_REPLICATIONS}
 
 
 @tells_words

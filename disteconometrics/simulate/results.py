@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
+from disteconometrics.errors import FailedReplicationsWarning, NeedsRows, OptionError, StudyError, warn_user
 from disteconometrics.pictures import Pictured
 from disteconometrics.simulate.latex import MEASURES, latex_study
 from disteconometrics.simulate.measures import Replications, measured
 from disteconometrics.simulate.replications import DGP, FIELDS, Cell, Failure, ReplicationBlock, Task
 from disteconometrics.simulate.saved import read_study, write_study
+from disteconometrics.simulate.totals import StudyTotals
 from disteconometrics.tables import Section, Summary, printable
 
 __all__ = ["MonteCarloResults", "Replay", "all_failed", "check_names"]
@@ -56,7 +57,9 @@ def check_names(study: Any, c: int, names: Sequence[str]) -> None:
             )
 
 
-def all_failed(task: Task, blocks: Sequence[ReplicationBlock], name: str | None = None) -> StudyError:
+def all_failed(
+    task: Task, blocks: Sequence[ReplicationBlock], done: int, name: str | None = None
+) -> StudyError:
     """The error of a study in which nothing succeeded, or nothing of an estimator."""
     found = [(b.cell, f) for b in blocks for f in b.failures]
     found = [(c, f) for c, f in found if name is None or f.estimator in (name, DGP)]
@@ -64,7 +67,6 @@ def all_failed(task: Task, blocks: Sequence[ReplicationBlock], name: str | None 
     who = "the DGP" if first.estimator == DGP else f"estimator {first.estimator!r}"
     label = task.cells[c].label
     where = f"replication {first.replication}" + (f" of {label}" if label else "")
-    done = sum(len(b.done) for b in blocks)
     cause = f"The first cause, {who} in {where}: {first.reason}: {first.message}"
     if name is None:
         return StudyError(f"All {done:,} replications failed. {cause}")
@@ -135,6 +137,7 @@ class MonteCarloResults(Pictured):
     blocks: tuple[ReplicationBlock, ...]
     reps: int
     store: Any = None
+    totals: StudyTotals | None = None  # in place of replications, under keep="measures"
 
     pictures: ClassVar[tuple[str, ...]] = ("lollipop", "zipper", "nested_loop", "standard_errors")
     kinds: ClassVar[Mapping[str, str]] = {"zip": "zipper"}
@@ -159,14 +162,28 @@ class MonteCarloResults(Pictured):
     @cached_property
     def done(self) -> tuple[Indices, ...]:
         """Numbers of the replications that are there, by cell: 0 … reps − 1 unless interrupted."""
+        if self.totals is not None:
+            return tuple(self.totals.done(c) for c in range(len(self.cells)))
         by_cell = [
             sorted({r for b in self.blocks if b.cell == c for r in b.done if r < self.reps})
             for c in range(len(self.cells))
         ]
         return tuple(np.array(found, dtype=np.intp) for found in by_cell)
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many replications are there, by cell."""
+        if self.totals is not None:
+            return tuple(self.totals.count(c) for c in range(len(self.cells)))
+        return tuple(map(len, self.done))
+
     @cached_property
     def _assembled(self) -> tuple[dict[tuple[int, str], Numbers], list[tuple[int, Failure]]]:
+        if self.totals is not None:
+            raise NeedsRows(
+                "This study was run with keep='measures', and the call needs its replications: run it with "
+                "keep='replications' (fewer of them), or look at single ones by replay(…)."
+            )
         numbers: dict[tuple[int, str], Numbers] = {}
         failures = [(b.cell, f) for b in self.blocks for f in b.failures if f.replication < self.reps]
         for c, done in enumerate(self.done):
@@ -197,9 +214,12 @@ class MonteCarloResults(Pictured):
 
     @cached_property
     def failures(self) -> pd.DataFrame:
-        """A row for each failure: cell, replication, estimator or "dgp", reason, message, traceback, seed."""
+        """A row for each failure: cell, replication, estimator or "dgp", reason, message, traceback, seed.
+
+        Under ``keep="measures"`` it has the first one of each reason.
+        """
         columns = ["cell", *Failure._fields, "seed"]
-        rows = [(self.cells[c].label, *f, self.seed) for c, f in self._assembled[1]]
+        rows = [(self.cells[c].label, *f, self.seed) for c, f in self._failures]
         return pd.DataFrame(rows, columns=columns)
 
     @cached_property
@@ -217,11 +237,37 @@ class MonteCarloResults(Pictured):
     def failed(self, cell: Any = None, estimator: str | None = None) -> int:
         """How many replications of an estimator (None: the first) in a cell have no numbers."""
         c, name = self.place(cell), self.estimators[0] if estimator is None else estimator
-        return len(self._failures_of(name, c))
+        return self._reasons(name, c).total()
+
+    @cached_property
+    def _failures(self) -> list[tuple[int, Failure]]:
+        """Failures in their order, with their cells; without replications the first one of each reason."""
+        if self.totals is None:
+            return self._assembled[1]
+        found = [(b.cell, f) for b in self.blocks for f in b.failures]
+        for (c, name), known in self.totals.named.items():
+            mine = self.totals.names(c, name)
+            found += [
+                (c, Failure(rep, name, OTHER, _difference(mine, names), ""))
+                for names, _, rep in self.totals.others(c, name)[:1] * (len(known) > 1)
+            ]
+        return sorted(found, key=lambda pair: (pair[0], pair[1].replication, pair[1].estimator))
 
     def _failures_of(self, estimator: str, cell: int | None = None) -> list[Failure]:
         """Failures that cost an estimator its numbers, in a cell or in all."""
-        return [f for c, f in self._assembled[1] if cell in (None, c) and f.estimator in (estimator, DGP)]
+        return [f for c, f in self._failures if cell in (None, c) and f.estimator in (estimator, DGP)]
+
+    def _reasons(self, estimator: str, cell: int | None = None) -> Counter[str]:
+        """How many there are, by reason."""
+        if self.totals is None:
+            return Counter(f.reason for f in self._failures_of(estimator, cell))
+        found: Counter[str] = Counter()
+        for (c, name, reason), count in self.totals.failed.items():
+            if cell in (None, c) and name in (estimator, DGP):
+                found[reason] += count
+        for c in range(len(self.cells)) if cell is None else [cell]:
+            found[OTHER] += sum(count for _, count, _ in self.totals.others(c, estimator))
+        return +found
 
     def place(self, cell: Any = None) -> int:
         """Which cell is meant: a label, a dict of values, or None where there is only one."""
@@ -243,13 +289,19 @@ class MonteCarloResults(Pictured):
             table.insert(0, name, [value] * len(table))
         return table
 
+    def _names(self, c: int, estimator: str) -> tuple[str, ...]:
+        """Names of the parameters of an estimator in a cell."""
+        return (
+            self._assembled[0][c, estimator].names if self.totals is None else self.totals.names(c, estimator)
+        )
+
     # ---- measures ------------------------------------------------------------------------------------------
 
     @cached_property
     def truths(self) -> tuple[dict[str, tuple[float, float]], ...]:
         """True values with the errors of their computation, by cell."""
         names = [
-            list(dict.fromkeys(n for e in self.estimators for n in self._assembled[0][c, e].names))
+            list(dict.fromkeys(n for e in self.estimators for n in self._names(c, e)))
             for c in range(len(self.cells))
         ]
         return tuple(self.study.truths(cell, names[c]) for c, cell in enumerate(self.cells))
@@ -288,6 +340,8 @@ class MonteCarloResults(Pictured):
         self, reference: str | None = None, null: float = 0.0, variants: bool = False
     ) -> list[tuple[int, str, str, dict[str, tuple[float, float]]]]:
         """Measures of every parameter of every estimator in every cell."""
+        if self.totals is not None and reference is None and null == 0 and not variants:
+            return self._summed(self.totals)
         reference = self.estimators[0] if reference is None else reference
         if reference not in self.estimators:
             raise OptionError(
@@ -304,6 +358,24 @@ class MonteCarloResults(Pictured):
                 one = self._one(c, parameter, values[:, j], other, null, variants)
                 found.append((c, name, parameter, {"n_failed": n_failed, **one}))
         return found
+
+    def _summed(self, totals: StudyTotals) -> list[tuple[int, str, str, dict[str, tuple[float, float]]]]:
+        """The same of sums."""
+        return [
+            (
+                c,
+                name,
+                parameter,
+                {
+                    "n_failed": (float(self._reasons(name, c).total()), np.nan),
+                    **found,
+                    "truth": self.truths[c].get(parameter, (np.nan, np.nan)),
+                },
+            )
+            for c in range(len(self.cells))
+            for name in self.estimators
+            for parameter, found in totals.measures(c, name).items()
+        ]
 
     def _one(
         self, c: int, parameter: str, values: Array, reference: Array | None, null: float, variants: bool
@@ -425,10 +497,15 @@ class MonteCarloResults(Pictured):
 
     def check(self) -> None:
         """Raise where there is nothing to report, or where truth or targets name what nobody estimates."""
-        numbers = self._assembled[0]
-        if not any(v.names and np.isfinite(v.values).any() for v in numbers.values()):
-            raise all_failed(self.task, self.blocks)
-        names = list(dict.fromkeys(n for v in numbers.values() for n in v.names))
+        if self.totals is not None:
+            some = any(self.totals.named.values())
+        else:
+            numbers = self._assembled[0].values()
+            some = any(v.names and np.isfinite(v.values).any() for v in numbers)
+        if not some:
+            raise all_failed(self.task, self.blocks, sum(self.counts))
+        places = [(c, e) for c in range(len(self.cells)) for e in self.estimators]
+        names = list(dict.fromkeys(n for c, e in places for n in self._names(c, e)))
         check_names(self.study, 0, names)
 
     def warn(self, max_fail: float) -> None:
@@ -446,14 +523,13 @@ class MonteCarloResults(Pictured):
             warn_user(FailedReplicationsWarning(f"{text} {hint.capitalize()}.", hint=hint))
 
     def _warn_of_failures(self, c: int, name: str, max_fail: float) -> None:
-        failures, R, label = self._failures_of(name, c), len(self.done[c]), self.cells[c].label
-        reasons = Counter(f.reason for f in failures)
-        if len(failures) <= max_fail * R and OTHER not in reasons:
+        reasons, R, label = self._reasons(name, c), self.counts[c], self.cells[c].label
+        if reasons.total() <= max_fail * R and OTHER not in reasons:
             return
         words = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
-        first, where = failures[0], f" in {label}" if label else ""
+        first, where = self._failures_of(name, c)[0], f" in {label}" if label else ""
         text = (
-            f"{len(failures):,} of {R:,} replications of {name!r} failed{where} ({words}); measures "
+            f"{reasons.total():,} of {R:,} replications of {name!r} failed{where} ({words}); measures "
             f"are over the others. "
             f"The first, replication {first.replication}: {first.message or first.reason}"
         )
@@ -471,7 +547,7 @@ class MonteCarloResults(Pictured):
         """The table of bias, standard errors, coverage, width and rejection, with flags and what failed."""
         wide = self.table()
         sections = [self._section(wide, c) for c in range(len(self.cells))]
-        least = min(map(len, self.done))
+        least = min(self.counts)
         reps = f"{least:,}" if least == self.reps else f"{least:,} of {self.reps:,}"
         left = (("Replications", reps), ("Cells", f"{len(self.cells):,}"))
         right = (("Seed", str(self.seed)), ("Level", f"{self.task.level:g}"))
@@ -555,13 +631,13 @@ class MonteCarloResults(Pictured):
 
     def _failures_note(self) -> str:
         """How many replications of each estimator failed, and why."""
-        said, total = [], sum(map(len, self.done))
+        said, total = [], sum(self.counts)
         for name in self.estimators:
-            reasons = Counter(f.reason for f in self._failures_of(name))
+            reasons = self._reasons(name)
             words = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
             why = f" of {total:,} ({words})" if reasons else ""
             said.append(f"{name} {reasons.total():,}{why}")
-        failed = self._assembled[1]
+        failed = self._failures
         see = f" See {self._replay_line(*failed[0])}." if failed else ""
         return f"Failures: {', '.join(said)}.{see}"
 

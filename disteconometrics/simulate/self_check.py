@@ -344,7 +344,7 @@ class SelfCheck(TakesWords):
     def verdict(self) -> str:
         """One sentence on bias, standard errors and intervals."""
         table, troubles = self.table(), self.troubles
-        done, failed = len(self.study.done[0]), self.study.failed()
+        done, failed = self.study.counts[0], self.study.failed()
         if troubles:
             return f"{self.premise}, this estimator has trouble at this sample: {'; '.join(troubles)}."
         if table["se_ratio"].isna().all():
@@ -392,7 +392,7 @@ class SelfCheck(TakesWords):
             "pairs": f"{self.units:,} rows",
             "cluster": f"{self.units:,} clusters",
         }
-        left = (("Replications", f"{len(self.study.done[0]):,}"), ("Drawn", drawn[self.design]))
+        left = (("Replications", f"{self.study.counts[0]:,}"), ("Drawn", drawn[self.design]))
         right = (("Seed", str(self.study.seed)), ("Failed", f"{self.study.failed():,}"))
         notes = ["SE ratio: model / empirical. Size: share that reject the truth (MC SE of coverage)."]
         told = self.study.warnings.groupby("warning", sort=False)["count"].sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from disteconometrics.inference.parallel import results
 from disteconometrics.simulate.replications import BATCH, ReplicationBlock, Task
 from disteconometrics.simulate.results import MonteCarloResults, all_failed, check_names
 from disteconometrics.simulate.store import Store
+from disteconometrics.simulate.totals import StudyTotals
 
 __all__ = ["Session"]
 
@@ -38,10 +40,11 @@ class Session:
         kept: Store | None,
         n_jobs: int | None,
         progress: bool | None,
+        totals: StudyTotals | None = None,
     ) -> None:
         self.study, self.task, self.blocks = study, task, blocks
         self.kept, self.n_jobs, self.progress = kept, n_jobs, progress
-        self.interrupted = False
+        self.interrupted, self.totals = False, totals
         self.pace: dict[int, float] = {}  # seconds a replication, by cell
         self.checked = False
         self.most = 0  # replications asked for in every cell
@@ -49,7 +52,12 @@ class Session:
         self.worked: set[str] = set()  # estimators that have given numbers
         for block in blocks:
             self._count(block)
-        self.truths: dict[int, dict[str, tuple[float, float]]] = {}  # for the bar
+        if totals is not None:
+            self.blocks = totals.blocks
+            self.done = Counter({c: totals.count(c) for c in range(len(task.cells))})
+            self.worked = {name for _, name in totals.named}
+        self.truths: dict[int, dict[str, tuple[float, float]]] = {}  # for the bar, and totals
+        self.asked: dict[int, set[str]] = {}
         self.hits: dict[tuple[str, str, str], list[int]] = {}
         self.fast = all(e.engine is not None for e in task.estimators)
 
@@ -63,7 +71,7 @@ class Session:
             self._compute(missing)
         except KeyboardInterrupt:
             self.interrupted = True
-            if not any(b.done for b in self.blocks):
+            if not self.done.total():
                 raise
         except (StudyError, WorkerError) as error:
             if self.worked:
@@ -74,7 +82,7 @@ class Session:
         done = self._results()
         done.check()
         if self.interrupted:
-            count = sum(map(len, done.done))
+            count = sum(done.counts)
             text = (
                 f"Interrupted: {count:,} of {reps * len(self.task.cells):,} replications are done and kept."
             )
@@ -83,7 +91,9 @@ class Session:
 
     def _results(self) -> MonteCarloResults:
         path = None if self.kept is None else self.kept.path
-        return MonteCarloResults(self.study, self.task, tuple(self.blocks), self.most, path)
+        totals = copy.deepcopy(self.totals)
+        blocks = self.blocks if totals is None else totals.blocks
+        return MonteCarloResults(self.study, self.task, tuple(blocks), self.most, path, totals)
 
     def _compute(self, missing: dict[int, list[tuple[int, int]]]) -> None:
         """Take the replications of the given ranges, with a bar beside them."""
@@ -118,6 +128,8 @@ class Session:
 
     def _missing(self, c: int, reps: int) -> list[tuple[int, int]]:
         """Ranges of replications of cell c that are still to be computed."""
+        if self.totals is not None:
+            return self.totals.missing(c, reps)
         done = [rep for block in self.blocks if block.cell == c for rep in block.done]
         left = np.setdiff1d(np.arange(reps), np.array(done, dtype=np.intp))
         ranges = np.split(left, np.flatnonzero(np.diff(left) > 1) + 1)
@@ -163,11 +175,26 @@ class Session:
     def _take(self, block: ReplicationBlock) -> None:
         if block.done:
             self.pace[block.cell] = block.seconds / len(block.done)
-            self.blocks.append(block)
+            self._keep(block)
             self._count(block)
             if self.kept is not None:
                 self.kept.append(block, self.task.cells[block.cell])
         self._check_names(block)
+
+    def _keep(self, block: ReplicationBlock) -> None:
+        if self.totals is None:
+            self.blocks.append(block)
+        else:
+            self._learn_truths(block)
+            self.totals.take(block, self.truths.get(block.cell, {}))
+
+    def _learn_truths(self, block: ReplicationBlock) -> None:
+        """Ask for true values of the cell of a block, of parameters of which none has been asked for."""
+        names = [name for _, names in block.parts for name in names]
+        asked = self.asked.setdefault(block.cell, set())
+        if not asked.issuperset(names):
+            asked.update(names)
+            self.truths[block.cell] = self.study.truths(self.task.cells[block.cell], list(asked))
 
     def _count(self, block: ReplicationBlock) -> None:
         self.done[block.cell] += len(block.done)
@@ -188,7 +215,8 @@ class Session:
         failing, each = self._failing, min(IN_EACH, self.most)
         if todo <= 0 or not failing or self.done.total() < HOPELESS or min(self.done.values()) < each:
             return
-        raise all_failed(self.task, self.blocks, failing[0] if self.worked else None)
+        name = failing[0] if self.worked else None
+        raise all_failed(self.task, self.blocks, self.done.total(), name)
 
     def _running(self, block: ReplicationBlock, failed: int) -> dict[str, Any]:
         """Figures beside the bar: the cell, failures, and the coverage furthest from the nominal one."""
@@ -196,8 +224,7 @@ class Session:
         figures: dict[str, Any] = {"cell": cell.label} if cell.label else {}
         figures |= {"failed": failed} if failed else {}
         for (estimator, names), (_, values) in block.parts.items():
-            if block.cell not in self.truths:
-                self.truths[block.cell] = self.study.truths(cell, names)
+            self._learn_truths(block)
             for j, name in enumerate(names):
                 truth = self.truths[block.cell].get(name, (math.nan,))[0]
                 hits = [v[j, 2] <= truth <= v[j, 3] for v in values]

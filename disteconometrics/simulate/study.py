@@ -6,6 +6,7 @@ computes replications in chunks, here or in joblib's workers, and hands the numb
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from disteconometrics.errors import DisteconometricsError, OptionError
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.simulate.measures import MEASURES, n_sim
+from disteconometrics.simulate.measures import MEASURES, OF_REPLICATIONS, n_sim
 from disteconometrics.simulate.replications import (
     DGP,
     Cell,
@@ -33,6 +34,7 @@ from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.resuming import check_same_study
 from disteconometrics.simulate.session import Session
 from disteconometrics.simulate.store import Store
+from disteconometrics.simulate.totals import StudyTotals
 from disteconometrics.words import TakesWords
 
 __all__ = ["MonteCarlo"]
@@ -154,6 +156,7 @@ class MonteCarlo(TakesWords):
         mcse: Mapping[str, float] | None = None,
         seed: Seed = None,
         n_jobs: int | None = None,
+        keep: str = "replications",
         store: Any = None,
         resume: bool = True,
         max_fail: float = 0.05,
@@ -171,6 +174,12 @@ class MonteCarlo(TakesWords):
         n_jobs : int or None
             joblib workers, by whatever backend ``joblib.parallel_config`` says; the numbers do not depend on
             it.
+        keep : {"replications", "measures"}
+            "measures" keeps sums that have bias, spread, errors, coverage, width and rejection with their
+            Monte Carlo errors, and the first failure of each reason: memory does not grow with ``reps``,
+            where replications take about 200 bytes each.  They equal those of the replications to rounding.
+            Medians, coverage of the mean, precision beside another estimator, ``variants``, another null,
+            pictures of draws and ``store`` need replications.
         store : path or None
             A file that finished replications are appended to and that a later call goes on from.  That call
             draws and estimates a stored replication of every cell again, and one that failed: the results
@@ -207,6 +216,7 @@ class MonteCarlo(TakesWords):
         """
         check_jobs(n_jobs)
         most = _most_replications(reps, mcse, max_fail)
+        _check_keep(keep, store, mcse)
         sequence = seed_sequence(seed)
         origin: tuple[Any, tuple[int, ...]] = (sequence.entropy, tuple(sequence.spawn_key))
         kept = None if store is None else Store(store, self._words(), resume=resume)
@@ -214,7 +224,8 @@ class MonteCarlo(TakesWords):
             if kept is not None:
                 origin = kept.seed(*origin, drawn=seed is None)
             task = self._task(origin)
-            session = Session(self, task, _stored(task, kept, n_jobs), kept, n_jobs, progress)
+            totals = StudyTotals(self.level, len(self.cells)) if keep == "measures" else None
+            session = Session(self, task, _stored(task, kept, n_jobs), kept, n_jobs, progress, totals)
             found = session.upto(most) if mcse is None else self._precise(session, mcse, most)
         finally:
             if kept is not None:
@@ -251,8 +262,10 @@ class MonteCarlo(TakesWords):
         try:
             if kept is not None:
                 kept.seed(found.task.entropy, found.task.spawn_key, drawn=False)
-            blocks = list(found.blocks) if kept is None else _stored(found.task, kept, n_jobs)
-            session = Session(self, found.task, blocks, kept, n_jobs, None)
+            blocks = [] if found.totals is not None else list(found.blocks)
+            blocks = blocks if kept is None else _stored(found.task, kept, n_jobs)
+            totals = copy.deepcopy(found.totals)
+            session = Session(self, found.task, blocks, kept, n_jobs, None, totals)
             more = session.upto(found.reps + reps)
         finally:
             if kept is not None:
@@ -359,6 +372,22 @@ def _most_replications(reps: Any, mcse: Any, max_fail: Any) -> int:
         )
     _check_share("max_fail", max_fail)
     return int(most)
+
+
+def _check_keep(keep: Any, store: Any, mcse: Any) -> None:
+    """Refuse what measures alone cannot do."""
+    if keep not in ("replications", "measures") or not isinstance(keep, str):
+        raise OptionError(f"keep={keep!r} is not known; use 'replications' or 'measures'.")
+    if keep == "measures" and store is not None:
+        raise OptionError(
+            "A store holds replications, and keep='measures' keeps none: leave one of the two out; a study "
+            "that may be interrupted goes on by .extend(reps)."
+        )
+    unknown = sorted(set(mcse or ()) & set(OF_REPLICATIONS)) if keep == "measures" else []
+    if unknown:
+        raise OptionError(
+            f"mcse= asks for {', '.join(unknown)}, which sums do not have; use keep='replications'."
+        )
 
 
 def _check_share(name: str, value: Any) -> None:

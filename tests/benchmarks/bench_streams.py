@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_streams.py [rows] [files] [folder]
     python tests/benchmarks/bench_streams.py --peers [rows]
-    python tests/benchmarks/bench_streams.py --workers [rows] [files]
+    python tests/benchmarks/bench_streams.py --workers [rows] [files] [cache]
 
 Each way runs in a fresh process on one thread, from Parquet to HC1 and clustered errors: ``memory`` reads the
 folder with pandas first, ``stream`` gives its path to ``fit``.  Bars: stream ≤ 1.2 times the CPU seconds of
@@ -11,18 +11,23 @@ are written into a temporary folder (some 85 bytes a row) and deleted, unless a 
 
 ``--peers`` fits the numbers alone, with HC1: hdfe-stream's logit on the same files (PYTHONPATH has it, and
 pyfixest), and dask-glm's Newton, which gives no errors, on persisted arrays beside ours on a persisted frame.
-In 2026, 1e6 rows: hdfe-stream 5.5 CPU seconds and 383 MB over baseline on ten numbers beside .9 and 173 here;
-dask-glm 1.1 to 1.2 (20 numbers) beside 1.4 here, .56 beside .42 on half the rows, where coded rows are kept.
-A table in memory takes .65: Newton's passes on ready arrays are as fast there, and fewer here.
+In 2026, 1e6 rows: hdfe-stream 5.5 CPU seconds and 383 MB over baseline on ten numbers beside .9 and 173 here.
+dask-glm on 20 numbers: .77 CPU seconds in five passes of .15; here .59 to .70 with HC1 where coded rows are
+kept (cache="memory"), .80 where they are read again: the first reading .15, coding .15 to .35 (new pages of
+memory), the start .03, two passes .07, the last one with HC1 .13.  Five times as fast is out of reach for a
+fit that reads, checks and codes the columns of a frame: `maximise` on ready arrays takes .144, which is 5.3
+times as fast, and a single pass .063.
 
 ``--workers`` fits four files of 1e6 rows by a plain loop, by two loky workers of joblib, and as a dask
 frame by two processes, to HC1 and clustered errors. Work is the CPU seconds within the calls of the parts
 (for dask with its reading of the files); scheduling and transport are what all processes, this one and its
 scheduler too, spend beyond it once workers have fitted a few rows; "idle" is what they would spend in that
 time without a fit. Bar: 10 % of the work. In November 2026, two cores shared by many processes, equal bits:
-loop 2.6 %; loky 8.2 and 8.6 % (13 to 15 while each part gave four times its share of the first sample).
-Dask 21 to 33 % at 19 to 39 seconds of wall for 8 to 10 of work, where heartbeats alone take .09 a second:
-no verdict before a quiet machine.
+loop 2.4 %; loky 7.9 % (13 to 15 while each part gave four times its share of the first sample), 10.6 % of
+less work with cache="memory"; load averages of 6 to 11.  Dask, whose tasks carry the names and columns of
+their part and no frame: 22.9 and 22.1 % at 34 seconds of wall for 8.0 and 9.6 of work, 14.5 and 17.9 % with
+cache="memory" at 15 and 28 seconds for 8.1 and 9.4.  Heartbeats alone, .09 to .11 CPU seconds for each second
+of wall, are more than these (16 to 41 %), so that nothing that can be measured is left for tasks and results.
 """
 
 from __future__ import annotations
@@ -158,7 +163,7 @@ def peer(way: str, folder: str) -> None:
     else:
 
         def fit(source: object) -> None:
-            de.Logit(formula).fit(source, cov="HC1")
+            de.Logit(formula).fit(source, cov="HC1", cache="memory")
 
         files = sorted(Path(folder).glob("part*.parquet"))
         held = dd.from_map(pd.read_parquet, files).persist() if way == "dask frame" else every
@@ -187,7 +192,7 @@ def _cpu() -> float:
     return sum(t.user + t.system for t in times)
 
 
-def worked(way: str, folder: str) -> None:
+def worked(way: str, folder: str, cache: str = "auto") -> None:
     """Print what a fit by workers costs, and what of it is work on parts."""
     import dask.dataframe as dd
     import distributed
@@ -208,7 +213,9 @@ def worked(way: str, folder: str) -> None:
         given = [dd.from_map(partial(_noted, notes, pd.read_parquet), paths) for paths in given]
 
     def fit(source: Any) -> Any:
-        clustered = de.Logit(FORMULAS["Logit"]).fit(source, cov=de.Cluster("firm"), n_jobs=jobs)
+        clustered = de.Logit(FORMULAS["Logit"]).fit(
+            source, cov=de.Cluster("firm"), n_jobs=jobs, cache=None if cache == "None" else cache
+        )
         return [*clustered.params, *clustered.bse, *clustered.with_cov("HC1").bse]
 
     fit(given[0])
@@ -231,13 +238,13 @@ def worked(way: str, folder: str) -> None:
         client.shutdown()
 
 
-def workers(rows: int, files: int) -> None:
+def workers(rows: int, files: int, cache: str) -> None:
     """Print the fit by each kind of worker."""
     folder = Path(tempfile.mkdtemp(prefix="streams"))
     try:
         write(folder, rows, files)
         for way in ("loop", "loky", "dask"):
-            call = [sys.executable, __file__, "--worked", way, str(folder)]
+            call = [sys.executable, __file__, "--worked", way, str(folder), cache]
             subprocess.run(call, check=True, env={**os.environ, **THREADS})
     finally:
         shutil.rmtree(folder)
@@ -265,7 +272,11 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["--worked"]:
         worked(*sys.argv[2:])
     elif sys.argv[1:2] == ["--workers"]:
-        workers(int(float((sys.argv[2:] or ["4e6"])[0])), int((sys.argv[3:] or ["4"])[0]))
+        workers(
+            int(float((sys.argv[2:] or ["4e6"])[0])),
+            int((sys.argv[3:] or ["4"])[0]),
+            (sys.argv[4:] or ["auto"])[0],
+        )
     elif sys.argv[1:2] == ["--peers"]:
         peers(int(float(sys.argv[2])) if len(sys.argv) > 2 else 1_000_000)
     else:

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -24,6 +25,7 @@ from disteconometrics.errors import (
     FailedReplicationsWarning,
     FileFormatError,
     NeedsData,
+    NeedsRows,
     OptionError,
     StudyError,
 )
@@ -493,3 +495,76 @@ def test_chunks_grow_with_workers_so_that_one_scheduler_feeds_them(jobs: int, se
     session = Session(study, study._task((7, ())), [], None, None, False)
     session.pace[0], session.worked = 0.001, {e.name for e in session.task.estimators}
     assert session._size(0, jobs) == pytest.approx(seconds / 0.001)
+
+
+# ---- measures in place of replications ---------------------------------------------------------------------
+
+
+def _awkward(d: dict[str, np.ndarray]) -> dict[str, object]:
+    """Missing errors, infinite limits, tests, failures, and now and then other parameters."""
+    b = float(d["x"].mean())
+    if b > 0.12:
+        raise ValueError("too large")
+    if b < -0.15:
+        return {"mu": (b, 0.1)}
+    se = np.nan if abs(b) < 0.01 else 0.07 + abs(b)
+    limits = (b - 2 * se, b + 2 * se) if b < 0.1 else (b - 2 * se, 9.0)
+    return {"mu": (b, se, *limits), "plain": 9.0 + b, "test": SimpleNamespace(p_value=abs(b))}
+
+
+AWKWARD = de.MonteCarlo(
+    logit_table,
+    {"mle": de.Logit("y ~ x"), "odd": _awkward},
+    truth=lambda n: {"x": 0.8, "mu": 0.0, "plain": 9.0},
+    grid={"n": [60, 150]},
+)
+
+
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.FailedReplicationsWarning")
+def test_measures_without_replications_are_those_of_all() -> None:
+    full = AWKWARD.run(300, seed=4)
+    few = AWKWARD.run(200, seed=4, keep="measures")
+    ours = few.extend(100)
+    theirs, found = (mc.measures().drop(columns="n") for mc in (full, ours))
+    kept = ~theirs["measure"].isin(["median", "se2_median", "be_coverage", "relative_precision"])
+    theirs = theirs[kept].reset_index(drop=True)
+    keys = ["estimator", "parameter", "measure"]
+    pd.testing.assert_frame_equal(found[keys], theirs[keys])
+    np.testing.assert_allclose(found[["value", "mcse"]], theirs[["value", "mcse"]], rtol=1e-12, atol=1e-15)
+    assert str(ours.summary()) == str(full.summary())
+    for cell in ("n=60", "n=150"):
+        assert [ours.failed(cell, e) for e in ours.estimators] == [
+            full.failed(cell, e) for e in full.estimators
+        ]
+    assert few.counts == (200, 200)
+    assert set(ours.failures["replication"]) <= set(full.failures["replication"])
+    assert len(ours.failures) < len(full.failures)
+    pd.testing.assert_frame_equal(ours.warnings, full.warnings)
+
+
+def test_what_needs_replications_says_so_where_measures_are_kept(tmp_path: Path) -> None:
+    study = de.MonteCarlo(draw, {"mean": mean}, truth={"mu": 1.0})
+    mc = study.run(50, seed=1, keep="measures")
+    needing = (
+        lambda: mc.replications,
+        lambda: mc.numbers(),
+        lambda: mc.plot("zip"),
+        lambda: mc.measures(null=1.0),
+        lambda: mc.measures(variants=True),
+        lambda: mc.table(reference="mean"),
+    )
+    for call in needing:
+        with pytest.raises(NeedsRows, match=r"keep='replications'.*replay"):
+            call()
+    assert mc.replay(3).results["mean"]["mu"][0] == study.run(50, seed=1).replications.estimate[3]
+    assert len(str(mc.as_latex())) > 0
+    goals = study.run(mcse={"coverage": 0.02}, seed=1, keep="measures").measures().set_index("measure")
+    assert goals.loc["coverage", "mcse"] <= 0.02
+    bad = ({"keep": "sums"}, {"keep": "measures", "store": tmp_path / "s"})
+    for options in bad:
+        with pytest.raises(OptionError, match="keep="):
+            study.run(9, seed=1, **options)
+    with pytest.raises(OptionError, match="be_coverage"):
+        study.run(mcse={"be_coverage": 0.1}, keep="measures")
+    with pytest.raises(StudyError, match="All 100 replications"):
+        de.MonteCarlo(draw, {"fails": lambda d: 1 / 0}).run(100, keep="measures")

@@ -487,25 +487,55 @@ def _bits(result: Any) -> bytes:
     return np.concatenate([result.params, result.bse, result.with_cov("HC3").bse]).tobytes()
 
 
-def test_bits_depend_on_the_parts_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.MissingValuesWarning")
+def test_bits_depend_on_the_parts_alone(folder: Path) -> None:
     distributed = pytest.importorskip("distributed")
     frame = dd.from_map(pd.read_parquet, sorted(folder.glob("*.parquet")))
-    cov = de.Cluster("k")
-    ours = _bits(de.Logit(PLAIN).fit(folder, cov=cov))
-    with monkeypatch.context() as kept:
-        kept.setattr(stream, "KEPT_BYTES", 10**8)
-        assert _bits(de.Logit(PLAIN).fit(folder, cov=cov)) == ours
-        assert de.Logit(PLAIN).fit(folder, cov="HC1").facts.readings == 2
-    assert _bits(de.Logit(PLAIN).fit(folder, cov=cov, n_jobs=2)) == ours
+    model, found = de.Logit("y ~ log(x + 2) + z + g"), {}  # not all rows are used
+    cov, readings = de.Cluster("k"), list[int]()
+
+    def fitted(data: Any, cache: Any, jobs: int | None = None) -> None:
+        res = model.fit(data, cov=cov, cache=cache, n_jobs=jobs)
+        readings.append(res.facts.readings)
+        found[type(data).__name__, cache, jobs] = _bits(res)
+        assert ("coded rows were kept" in str(res.summary())) == (cache == "memory")
+
+    for cache in ("auto", "memory", None):
+        fitted(folder, cache)
+        fitted(frame, cache)
+    for cache in ("memory", None):
+        fitted(folder, cache, 2)
     density = de.FlowDensity("x ~ g", flow=SHAPE, base="normal")
     one, two = (density.fit(folder, n_jobs=n) for n in (None, 2))
     assert (one.params == two.params).all()
     assert (one.bse == two.bse).all()
-    assert _bits(de.Logit(PLAIN).fit(frame, cov=cov)) == ours
     state = np.random.get_state()  # noqa: NPY002 - dask of 2025 draws from it in this process
+    ours = found.pop(("DataFrame", None, None))
     with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None):
-        assert _bits(de.Logit(PLAIN).fit(frame, cov=cov)) == ours
+        for cache in ("memory", None):
+            fitted(frame, cache)
+            assert found.pop(("DataFrame", cache, None)) == ours, cache
     np.random.set_state(state)  # noqa: NPY002
+    kept, rest = readings[2:4], readings[:2] + readings[4:6]
+    assert max(kept) < min(rest)
+    assert {name for name, bits in found.items() if bits != ours} == set()
+
+
+def test_kept_rows_stay_as_long_as_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "KEPT_BYTES", 10**8)
+    held, few = (de.Logit(PLAIN).fit(folder, cov="HC1", cache=cache) for cache in ("memory", "auto"))
+    assert held.facts.readings == few.facts.readings == 2
+    (folder / "part1.parquet").rename(folder / "away")
+    with pytest.raises(DataError, match="cannot be read"):
+        few.with_cov("HC3")
+    (folder / "away").rename(folder / "part1.parquet")
+    before = held.rows.readings
+    assert (held.with_cov("HC3").bse == few.with_cov("HC3").bse).all()
+    assert held.rows.readings == before
+    assert few.rows.readings > before
+    for cache in ("disk", 3, ["memory"], True):
+        with pytest.raises(OptionError, match="cache="):
+            de.Logit(PLAIN).fit(folder, cache=cache)
 
 
 @pytest.mark.slow
@@ -523,8 +553,10 @@ def test_a_killed_worker_changes_no_bit(folder: Path) -> None:
     ours = _bits(de.Logit(PLAIN).fit(frame, cov=cov))
     with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
         once = frame.map_partitions(deadly, meta=frame._meta)
-        assert _bits(de.Logit(PLAIN).fit(once, cov=cov)) == ours
-        assert killed.exists()
+        for cache in ("memory", None):
+            killed.unlink(missing_ok=True)
+            assert _bits(de.Logit(PLAIN).fit(once, cov=cov, cache=cache)) == ours
+            assert killed.exists()
         client.retire_workers(close_workers=True)
 
 

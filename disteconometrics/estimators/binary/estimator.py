@@ -96,6 +96,7 @@ class BinaryEstimator(Specification):
         use_t: bool = False,
         maxiter: int = 100,
         n_jobs: int | None = None,
+        cache: str | None = "auto",
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
     ) -> Any:
@@ -117,6 +118,11 @@ class BinaryEstimator(Specification):
         n_jobs : int or None
             joblib workers that read the parts of a source; numbers are the same whatever their number and
             backend.  A dask frame is worked on by the workers of its client, if there is one.
+        cache : {"auto", "memory"} or None
+            Whether coded rows of a source stay where they are worked on, in place of a reading for every
+            pass: this process, workers of dask, or each joblib worker that had to code them.  "auto": during
+            the fit, up to 100 MB in this process or in each worker of dask; "memory": as long as the result
+            lives; None: never.  Numbers are the same.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns
@@ -136,7 +142,9 @@ class BinaryEstimator(Specification):
         cov = statsmodels_cov(cov, cov_type, cov_kwds)
         if absorbs(self.formula):
             return fit_absorbed(self, data, cov=cov, use_t=use_t, kernel=self.kernel, maxiter=maxiter)
-        return fit_binary(self, self.kernel, data, cov=cov, use_t=use_t, maxiter=maxiter, n_jobs=n_jobs)
+        return fit_binary(
+            self, self.kernel, data, cov=cov, use_t=use_t, maxiter=maxiter, n_jobs=n_jobs, cache=cache
+        )
 
     def resampling(self, result: Any) -> BinaryResampling | None:
         """What `bootstrap` uses to fit many resamples of a result's rows at once.

@@ -71,6 +71,7 @@ class BinaryFacts(FitFacts):
     nested_null: bool
     separation: str | None = None
     readings: Count = 0  # of a source by the fit and its covariance
+    kept: bool = False  # whether its coded rows were, between these
     penalty: PenaltyName | None = None
     penalised_loglik: AnyFloat = float("nan")
     penalised_lr: AnyFloat = float("nan")

@@ -87,7 +87,7 @@ def summary_of(
     notes += rows_dropped(facts)
     if facts.penalty:
         notes.append(note(facts.flic, facts.nested_null, bool(beyond_constant)))
-    notes += source_notes(facts.readings)
+    notes += source_notes(facts.readings, facts.kept)
     notes += _numerical_notes(facts)
     title = f"{type(model).__name__} Regression Results"
     return Summary(title, (left, right), (estimates_section(estimates, level),), tuple(notes))

@@ -84,10 +84,12 @@ def fit_binary(
     use_t: bool,
     maxiter: int,
     n_jobs: int | None = None,
+    cache: str | None = "auto",
 ) -> BinaryResults:
     """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
     kind, t = resolve_kind(cov, model.weight_type, surveys=True), flag(use_t, "use_t")
-    read = FitRows.read(model, data, streams=model.likelihood_penalty is None, n_jobs=n_jobs)
+    streams = model.likelihood_penalty is None
+    read = FitRows.read(model, data, streams=streams, n_jobs=n_jobs, cache=cache)
     return fit_binary_rows(model, kernel, read, kind=kind, use_t=t, maxiter=maxiter)
 
 
@@ -103,7 +105,7 @@ def fit_binary_rows(
     return BinaryResults(
         model=model,
         spec=rows.spec,
-        facts=replace(facts, readings=rows.end()),
+        facts=replace(facts, kept=rows.kept_source, readings=rows.end()),
         rows=rows,
         coefficients=rows.equation.params,
         covariance=V,
