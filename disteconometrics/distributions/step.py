@@ -9,6 +9,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.distributions.law import Function, Law
+from disteconometrics.distributions.mixture import row_shares
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 
@@ -169,8 +170,7 @@ class StepLaw(Law):
         if not self.batch_shape or not self.batch_shape[0]:
             return super().average(weights)
         w = np.ones(self.batch_shape) if weights is None else floats(weights, "Weights of the rows")
-        if w.shape != self.batch_shape or not (w >= 0).all() or not 0 < w.sum() < np.inf:
-            raise OptionError(f"Weights have shape {w.shape}; give {self.batch_shape} finite numbers ≥ 0.")
+        row_shares(w, self.batch_shape, "Weights of the rows")  # checks them
         law = StepLaw(w @ self.levels / w.sum(), self.ends, self.points, self.shares)
         return law.named(self.outcome)
 
