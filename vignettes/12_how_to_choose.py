@@ -40,6 +40,7 @@
 # | treatment effects with many controls, machine learning in the first stage | DoubleML, econml |
 # | predictions only, many covariates that interact | quantile-forest, LightGBM, TabPFN: compare by `de.adapt` and `de.cross_validate` |
 # | changes in changes, synthetic controls, event studies | StatsPAI, differences |
+# | covariates that enter a decomposition one after the other | nothing known to us with errors; `de.rif_decompose` has parts by term, of no order |
 # | durations with time-varying covariates, competing risks | lifelines, scikit-survival |
 # | random coefficients, market shares | xlogit, pyblp |
 # | time series, GARCH, state space | statsmodels, arch |

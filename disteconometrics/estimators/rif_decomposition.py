@@ -139,7 +139,7 @@ def rif_decompose(
     Composition is the difference of the covariates' means at the coefficients of the reference group,
     structure the difference of coefficients at the means of the other; for the mean it is the decomposition
     of Oaxaca and Blinder.  Errors are those of means and of coefficients, with the estimation of the
-    influence function.
+    influence function.  Parts by term do not depend on an order of the terms; sequential detail is not here.
 
     Parameters
     ----------

@@ -27,6 +27,7 @@ DATA = pd.DataFrame(
     }
 )
 DATA["piled"] = np.where((RNG.random(N) < 0.3) & (np.abs(X) < 1.5), 0.0, Y)
+DATA["near"], DATA["capped"] = np.round(2 * Y) / 2, np.minimum(Y, 5.0)
 NUMBERS = ["mean", "std", "q[0.5]"]
 ESTIMATORS: dict[str, tuple[Any, list[str]]] = {
     "CLogLog": (de.CLogLog("high ~ x"), ["mean"]),
@@ -44,6 +45,10 @@ ESTIMATORS: dict[str, tuple[Any, list[str]]] = {
         ["mean", "std", "q[0.6]", "gini"],
     ),
 }
+RECORDED: dict[str, tuple[Any, list[str]]] = {  # of results above, by what was recorded of the outcome
+    "topcoded": (de.NormalRegression("topcoded(capped, at=5) ~ x"), NUMBERS),
+    "rounded": (de.NormalRegression("rounded(near, to=0.5) ~ x"), NUMBERS),
+}
 COMMON: dict[str, Any] = {"levels": [0.3, 0.5, 0.7], "draws": 100, "seed": 1}
 
 
@@ -51,9 +56,9 @@ def test_every_estimator_is_in_the_table() -> None:
     assert set(ESTIMATORS) == set(CROSSED)
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", [*ESTIMATORS, *RECORDED])
 def test_parts_add_up_and_have_errors(name: str) -> None:
-    estimator, functionals = ESTIMATORS[name]
+    estimator, functionals = (ESTIMATORS | RECORDED)[name]
     res = de.decompose(estimator, DATA, by="g", functionals=functionals, **COMMON)
     values, V = res.estimates.values.reshape(-1, 3), res.estimates.covariance
     np.testing.assert_allclose(values[:, 0], values[:, 1] + values[:, 2], atol=1e-12)

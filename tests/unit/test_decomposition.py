@@ -338,6 +338,19 @@ def test_a_loaded_one_keeps_curves_and_gets_its_rows_back() -> None:
     pd.testing.assert_frame_equal(res.quantiles([0.3, 0.37]), again.quantiles())
 
 
+def test_dominance_is_rejected_on_one_side() -> None:
+    """What is .6 higher everywhere lowers nothing; what spreads outcomes does both."""
+    rng = np.random.default_rng(3)
+    g, x, noise = np.arange(400) % 2, rng.normal(size=400), rng.normal(size=400)
+    model = de.NormalRegression("y ~ x")
+    for y, never_lowers in ((0.6 * g + x + noise, True), (x + (1 + 2 * g) * noise, False)):
+        t = decompose(
+            model, pd.DataFrame({"g": g, "x": x, "y": y}), by="g", functionals="mean", seed=1
+        ).tests()
+        assert (t.loc["structure", "p_never_lowers"] > 0.9) == never_lowers
+        assert t.loc["structure", "p_never_raises"] < 0.001
+
+
 def test_a_study_takes_a_decomposition() -> None:
     def sample(rng: np.random.Generator) -> pd.DataFrame:
         g = np.arange(100) % 2

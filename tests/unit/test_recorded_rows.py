@@ -347,7 +347,7 @@ def test_laws_over_other_rows_and_decompositions_end_where_nothing_is_told() -> 
     with pytest.warns(errors.UnidentifiedWarning, match="mean"):
         parts = de.decompose(capped.model, data, by="d", functionals=["mean", "q[0.25]"], seed=0)
     assert np.isfinite(parts.estimates.std_error).tolist() == [False] * 3 + [True] * 3
-    assert parts.tests().isna().any().tolist() == [False] * 4 + [True]  # W1 is of whole laws
+    assert parts.tests().isna().any().tolist() == [False] * 6 + [True]  # W1 is of whole laws
     assert parts.quantiles().loc["total"].conf_low.isna().tolist() == (parts.levels > 0.8).tolist()
     assert "where outcomes above 16 lie" in " ".join(str(parts.summary()).split())
 

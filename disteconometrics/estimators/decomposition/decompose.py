@@ -149,7 +149,8 @@ def decompose(
 
     Composition is what the covariates make of it, with the coefficients of the reference group; structure is
     the rest, what the coefficients make of it.  Both add up to the total, exactly and in every draw.  W1, a
-    distance, does not add up and stands beside.
+    distance, does not add up and stands beside.  What single covariates add to either part, one after the
+    other (sequential detail), is not here: see `rif_decompose` for parts by term.
 
     Parameters
     ----------

@@ -57,8 +57,8 @@ class DecompositionFacts(FitFacts):
     ``group``, ``labels`` and ``sizes`` of the two groups, ``reference`` as it prints; ``beyond``, shares of
     the rows of group 0 outside the covariates of group 1 and of group 1 outside those of group 0; ``w1`` of
     the two laws that each part compares; ``tests`` of no effect: largest |t| with its p-value, mean t² with
-    its; ``heaped``, whether bands of F are inverted for differences; ``clusters``; of a survey its ``design``
-    and the ``degrees`` of freedom that it leaves.
+    its, p-values of dominance; ``heaped``, whether bands of F are inverted for differences; ``clusters``; of
+    a survey its ``design`` and the ``degrees`` of freedom that it leaves.
     """
 
     group: str
@@ -69,7 +69,7 @@ class DecompositionFacts(FitFacts):
     functionals: tuple[str, ...]
     beyond: tuple[AnyFloat, AnyFloat]
     w1: tuple[AnyFloat, AnyFloat, AnyFloat]
-    tests: tuple[tuple[AnyFloat, AnyFloat, AnyFloat, AnyFloat], ...]
+    tests: tuple[tuple[AnyFloat, AnyFloat, AnyFloat, AnyFloat, AnyFloat, AnyFloat], ...]
     heaped: bool
     steps: bool
     clusters: Count | None

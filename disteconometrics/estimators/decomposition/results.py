@@ -159,16 +159,19 @@ class DecompositionResults(FittedResult):
         return pd.DataFrame(table.reshape(-1, len(COLUMNS)), columns=list(COLUMNS), index=index)
 
     def tests(self) -> pd.DataFrame:
-        """Tests that a part has no effect on F at any outcome between the outermost levels.
+        """Tests that a part has no effect on F at any outcome between the outermost levels, or of one sign.
 
         Returns
         -------
         pandas DataFrame
-            KS (largest |t|) and CvM (mean t²) with p-values from draws, and W1, by part.
+            KS (largest |t|) and CvM (mean t²) with p-values from draws, and W1, by part; first-order
+            stochastic dominance: p-values that the part lowers no quantile (``p_never_lowers``), and that it
+            raises none (``p_never_raises``), by the largest t of that sign (Barrett, Donald 2003).
         """
-        found = np.array(self.facts.tests).reshape(-1, 4)
-        found = found if len(found) else np.full((len(PARTS), 4), np.nan)
-        frame = pd.DataFrame(found, columns=["KS", "p_KS", "CvM", "p_CvM"], index=list(PARTS))
+        names = ["KS", "p_KS", "CvM", "p_CvM", "p_never_lowers", "p_never_raises"]
+        found = np.array(self.facts.tests).reshape(-1, len(names))
+        found = found if len(found) else np.full((len(PARTS), len(names)), np.nan)
+        frame = pd.DataFrame(found, columns=names, index=list(PARTS))
         return frame.assign(W1=list(self.facts.w1))
 
     def laws(self) -> pd.DataFrame:

@@ -122,6 +122,12 @@ class DrawnLaw:
             raise WithheldError(f"No threshold has F between {within[0]:g} and {within[1]:g}.")
         return use
 
+    def ends_of(self, use: Any) -> Any:
+        """The thresholds of a band and one on either side, which is so far out that it bounds every level."""
+        free = np.flatnonzero((self.error > 0) & ~self.separated)
+        first, last = np.searchsorted(free, use[[0, -1]])
+        return np.concatenate([free[max(first - 1, 0) : first], use, free[last + 1 : last + 2]])
+
     def standardised(self, use: Any) -> Array:
         """Deviations of draws at thresholds, in standard errors (B, u)."""
         return np.asarray((self.levels - self.F)[:, use] / self.error[use] * self.factor)
@@ -131,7 +137,7 @@ class DrawnLaw:
         use = self.used(within)
         every = sup_critical(self.standardised(use), level, self.df)
         low, high = self.inverted(tau, *self.pointwise(level))
-        band_low, band_high = self.inverted(tau, use, every * self.error)
+        band_low, band_high = self.inverted(tau, self.ends_of(use), every * self.error)
         outside = (tau < within[0] - SLACK) | (tau > within[1] + SLACK)
         return pd.DataFrame(
             {
@@ -281,7 +287,10 @@ class DrawnLaws:
         deviations = [law.standardised(u) for law, u in zip(own, use, strict=True)]
         critical = sup_critical(np.concatenate(deviations, axis=1), level, self.df)
         return np.array(
-            [law.inverted(levels, u, critical * law.error) for law, u in zip(own, use, strict=True)]
+            [
+                law.inverted(levels, law.ends_of(u), critical * law.error)
+                for law, u in zip(own, use, strict=True)
+            ]
         )
 
     def values(self, y: Array) -> Array:
