@@ -85,10 +85,13 @@ class Scenario:
         """Return at most so many of the rows, evenly spaced.  Raises: nothing."""
         if self.size <= most:
             return self
-        at = np.linspace(0, self.size - 1, most).astype(np.intp)
+        return self.take(np.linspace(0, self.size - 1, most).astype(np.intp))
+
+    def take(self, at: Indices) -> Scenario:
+        """Return the rows at positions (m,).  Raises: nothing."""
         w, o = (None if a is None else a[at] for a in (self.weights, self.offset))
         kept = at if self.kept is None else self.kept[at]
-        return replace(self, kept=kept, weights=w, offset=o, size=most)
+        return replace(self, kept=kept, weights=w, offset=o, size=len(at))
 
     def check_variable(self, name: Any) -> str:
         """Return a variable of the right side.

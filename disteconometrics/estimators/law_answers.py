@@ -155,28 +155,7 @@ class Answering:
             return [("", w / w.sum())]
         if not self.conditional:
             raise OptionError(f"by={by!r}: without covariates all groups have the same law.")
-        columns = self._columns(by)
-        cells = list(product(*(_sorted(c.unique()) for c in columns.values())))
-        if not 2 <= len(cells) <= MOST_GROUPS:
-            raise OptionError(f"by={by!r} makes {len(cells)} groups; give columns of 2 to {MOST_GROUPS}.")
-        out = []
-        for cell in cells:
-            inside = np.logical_and.reduce([c == v for c, v in zip(columns.values(), cell, strict=True)])
-            if inside.any():
-                words = ", ".join(f"{n} = {v}" for n, v in zip(columns, cell, strict=True))
-                out.append((f" | {words}", np.where(inside, w, 0.0) / w[inside].sum()))
-        return out
-
-    def _columns(self, by: Any) -> dict[str, pd.Series]:
-        """The columns whose values make groups, without gaps."""
-        names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
-        if not names:
-            raise OptionError(f"by={by!r}: give the name of a column, or a list of names.")
-        columns = {name: pd.Series(np.asarray(self.column(name))) for name in names}
-        for name, column in columns.items():
-            if column.isna().any():
-                raise DataError(f"by={name!r} is missing in {int(column.isna().sum())} of the rows used.")
-        return columns
+        return groups_of(self.column, by, w)
 
     def variables(self, shares: Array) -> VariableEffects:
         """Effects of variables averaged over rows with shares (n,)."""
@@ -184,6 +163,43 @@ class Answering:
         return VariableEffects(
             self.scenario, self.X, shares, every, self.laws, self.bent, self.exact, self.seen, self.held
         )
+
+
+def groups_of(column: Callable[[str], Any], by: Any, weights: Array) -> list[tuple[str, Array]]:
+    """Groups of rows by the values of columns: what goes into names, and shares (n,) of sum one.
+
+    Parameters
+    ----------
+    column : function of a name that gives a column of the table (n,), a Series.
+    by : name of a column, or a list of names.
+    weights : (n,) float64 array.
+
+    Raises
+    ------
+    OptionError, MissingColumnError, DataError
+
+    Examples
+    --------
+    >>> groups_of(lambda name: pd.Series(["a", "b", "b"]), "g", np.ones(3))
+    [(' | g = a', array([1., 0., 0.])), (' | g = b', array([0. , 0.5, 0.5]))]
+    """
+    names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
+    if not names:
+        raise OptionError(f"by={by!r}: give the name of a column, or a list of names.")
+    columns = {name: pd.Series(np.asarray(column(name))) for name in names}
+    for name, values in columns.items():
+        if values.isna().any():
+            raise DataError(f"by={name!r} is missing in {int(values.isna().sum())} of the rows used.")
+    cells = list(product(*(_sorted(c.unique()) for c in columns.values())))
+    if not 2 <= len(cells) <= MOST_GROUPS:
+        raise OptionError(f"by={by!r} makes {len(cells)} groups; give columns of 2 to {MOST_GROUPS}.")
+    out = []
+    for cell in cells:
+        inside = np.logical_and.reduce([c == v for c, v in zip(columns.values(), cell, strict=True)])
+        if inside.any():
+            words = ", ".join(f"{n} = {v}" for n, v in zip(columns, cell, strict=True))
+            out.append((f" | {words}", np.where(inside, weights, 0.0) / weights[inside].sum()))
+    return out
 
 
 def _sorted(values: Any) -> list[Any]:

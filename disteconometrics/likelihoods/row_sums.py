@@ -20,10 +20,9 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.splines import SlopeBasis, cubic_root
 from disteconometrics.likelihoods.structure import SHIFTS, Structure
 
-__all__ = ["Features", "Places", "RowTransform", "products"]
+__all__ = ["Features", "Inverse", "Places", "RowTransform", "products"]
 
 FEW_WEIGHTS = 8  # up to which sums of rows in order are products interval by interval
-MOST_GATHERED = 4  # features whose tables are read row by row; of more, interval by interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,20 +62,15 @@ class Places:
             yield int(k), slice(self.edges[k], self.edges[k + 1])
 
     def look_up(self, table: Array, features: Array) -> Array:
-        """Σ_j u_ij table_kj (n, q) at the interval k of each row: features (n, c), table (K − 1, c, q)."""
-        if features.shape[1] <= MOST_GATHERED:
-            found = table[:, 0][self.at] * features[:, :1]
-            for j in range(1, features.shape[1]):
-                found += table[:, j][self.at] * features[:, j : j + 1]
-            return np.asarray(found)
-        sorted_features = features if self.in_order else features[self.order]
-        found = np.empty((len(features), table.shape[2]))
+        """Σ_j u_ij table_kj (q, n) at the interval k of each row: features (n, c), table (K − 1, c, q)."""
+        own = features if self.in_order else features[self.order]
+        found = np.empty((table.shape[2], len(features)))
         for k, rows in self.parts():
-            np.matmul(sorted_features[rows], table[k], out=found[rows])
+            np.matmul(table[k].T, own[rows].T, out=found[:, rows])
         if self.in_order:
             return found
         out = np.empty_like(found)
-        out[self.order] = found
+        out[:, self.order] = found
         return out
 
 
@@ -89,6 +83,14 @@ class Features(NamedTuple):
     ones: Array
     lines: Array
     splines: Array
+
+
+class Inverse(NamedTuple):
+    """Outcomes r (n,) of rows at a given h, their places, and ∂h/∂r (n,) there."""
+
+    r: Array
+    places: Places
+    slope: Array
 
 
 class Curves(NamedTuple):
@@ -188,7 +190,7 @@ class RowTransform:
         shift, slope, table = self._under(theta)
         z = shift + slope * (r - self.structure.origin)
         if table.shape[1]:
-            height, a, b, c = p.look_up(table, self.features.splines).T
+            height, a, b, c = p.look_up(table, self.features.splines)
             own = a + p.inside * (b + p.inside * c)
             z = z + height + p.inside * (a + p.inside * (b / 2 + p.inside * (c / 3))) + p.beyond * own
             slope = slope + own
@@ -209,34 +211,36 @@ class RowTransform:
         """Under the coefficients asked for last."""
         return {}
 
-    def inverse(self, theta: Array, z: float) -> Array:
-        """r (n,) with h(r) = z, to rounding."""
+    def inverse(self, theta: Array, z: float) -> Inverse:
+        """Where h = z in every row, to rounding."""
         k = self.basis.knots
-        U, curves = self.combined(theta), self.curves(theta, k)
+        heights, line, table = self._at_knots(theta)
+        at = np.clip(np.count_nonzero(heights <= z, axis=0) - 1, 0, len(k) - 2)
+        rows, width, inside, beyond = np.arange(len(at)), np.diff(k)[at], np.zeros(len(at)), np.zeros(len(at))
+        places = Places(at, inside, beyond, len(k) - 1)
+        own = heights[at, rows]
+        rest, rise = z - own, heights[at + 1, rows] - own
+        a, b, c = places.look_up(table, self.features.splines) if table.shape[1] else np.zeros((3, len(at)))
+        a = a + line
+        inside += cubic_root([a, b, c], np.clip(rest, 0.0, rise), rise, width, float(k[-1] - k[0]))
+        slope = a + inside * (b + inside * c)
+        beyond += np.where(rest < 0, rest, np.where(rest > rise, rest - rise, 0.0)) / slope
+        return Inverse(k[at] + inside + beyond, places, slope)
 
-        def height(at: Indices) -> Array:
-            """h at a knot of each row."""
-            return np.asarray(sum(u * one[at] for u, one in zip(U.T, curves.heights, strict=True)))
+    def _at_knots(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Heights (K, n) at the knots, slopes of lines (n,), and tables of the splines' slopes."""
+        key = theta.tobytes()
+        if key not in self._last_knots:
+            U, (_, _, splines) = self.combined(theta), self.split(theta)
+            table = np.einsum("cj,kjq->kcq", splines, self._tables[:, :, 1:])
+            self._last_knots.clear()
+            self._last_knots[key] = self.curves(theta, self.basis.knots).heights.T @ U.T, U[:, 1], table
+        return self._last_knots[key]
 
-        at, above = np.zeros(len(U), dtype=np.intp), np.full(len(U), len(k) - 1)
-        for _ in range(int(np.ceil(np.log2(len(k) - 1)))):
-            middle = (at + above) // 2
-            low = height(middle) <= z
-            at, above = np.where(low, middle, at), np.where(low, above, middle)
-        at = np.minimum(at, len(k) - 2)
-        own = height(at)
-        rest, rise = z - own, height(at + 1) - own
-        line, (_, _, splines) = U[:, 1], self.split(theta)
-        table = np.einsum("cj,kjq->kcq", splines, self._tables[:, :, 1:])
-        slopes = np.zeros((len(at), 3))
-        for j, u in enumerate(U.T[2:]):
-            slopes += table[:, j][at] * u[:, None]
-        a, b, c = slopes.T
-        width = np.diff(k)[at]
-        inside = cubic_root([a + line, b, c], np.clip(rest, 0.0, rise), rise, width, float(k[-1] - k[0]))
-        edge = np.where(rest > rise, a + line + width * (b + width * c), a + line)
-        beyond = np.where(rest < 0, rest, np.where(rest > rise, rest - rise, 0.0)) / edge
-        return np.asarray(k[at] + inside + beyond)
+    @cached_property
+    def _last_knots(self) -> dict[bytes, tuple[Array, Array, Array]]:
+        """Under the coefficients asked for last."""
+        return {}
 
     def sums(self, W: Array, r: Array, *, slopes: bool = False, places: Places | None = None) -> Array:
         """Σ_i w_i A(r_i, x_i), or of D with ``slopes``, for weights W (n, v): (v, p)."""
@@ -245,8 +249,8 @@ class RowTransform:
         ones = np.zeros((v, F.ones.shape[1])) if slopes else W.T @ F.ones
         lines = (W if slopes else W * (r - self.structure.origin)[:, None]).T @ F.lines
         c, J = F.splines.shape[1], self.basis.size
-        if c and len(W) and 0 < v <= FEW_WEIGHTS and p.in_order:
-            return self.joined(ones, lines, self._sums_in_order(W, p, slopes))
+        if c and len(W) and 0 < v <= FEW_WEIGHTS:
+            return self.joined(ones, lines, self._few_sums(W, p, slopes))
         stacked = (W[:, :, None] * F.splines[:, None, :]).reshape(len(W), v * c)
         return self.joined(ones, lines, self._spline_sums(stacked, p, slopes).reshape(v, c, J))
 
@@ -257,13 +261,14 @@ class RowTransform:
             return [np.ones_like(t), t, t * t], self._tables[:, :, 1:]
         return [np.ones_like(t), t, t * t / 2, t * t * t / 3], self._tables
 
-    def _sums_in_order(self, W: Array, p: Places, slopes: bool) -> Array:
-        """Σ_i w_i u_i I(r_i), or of slopes, for rows that stand interval by interval: (v, c, J)."""
+    def _few_sums(self, W: Array, p: Places, slopes: bool) -> Array:
+        """Σ_i w_i u_i I(r_i), or of slopes, interval by interval: (v, c, J)."""
         U, v = self.features.splines, W.shape[1]
         powers, table = self._powers(p, slopes)
         P = np.array([w * power for w in W.T for power in powers])
+        own, P = (U, P) if p.in_order else (U[p.order], P[:, p.order])
         at = [k for k, _ in p.parts()]
-        by_interval = np.array([P[:, rows] @ U[rows] for _, rows in p.parts()])
+        by_interval = np.array([P[:, rows] @ own[rows] for _, rows in p.parts()])
         stacked = by_interval.reshape(len(at), v, len(powers), -1).transpose(
             1, 3, 0, 2
         )  # (v, c, intervals, q)

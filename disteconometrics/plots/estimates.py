@@ -59,6 +59,7 @@ class HasProbabilityCurve(Protocol):
     def probability_curve(
         self, variable: str, *, at: Any = None, level: float = 0.95, data: Any = None, rows: int = 10_000
     ) -> ProbabilityCurve: ...
+    def probability_curves(self, variable: str, by: Any, **options: Any) -> dict[str, ProbabilityCurve]: ...
 
 
 class HasShares(Protocol):
@@ -377,6 +378,7 @@ def effect(
     result: HasProbabilityCurve,
     variable: str,
     *,
+    by: Any = None,
     ax: Axes | None = None,
     at: Any = None,
     level: float = 0.95,
@@ -396,6 +398,8 @@ def effect(
     ----------
     result : the result of a binary outcome, or anything with ``probability_curve``.
     variable : str, a column on the right side of the formula.
+    by : a column of the table of the fit, or a list, whose groups are averaged and drawn apart; None for all
+        rows.
     ax : matplotlib Axes or None for a new figure.
     at : values (m,) of the variable; None takes 60 from the 1st to the 99th percentile of the rows, or every
         level.
@@ -409,9 +413,9 @@ def effect(
     Returns
     -------
     matplotlib Axes
-        Its ``.data`` is a DataFrame by value of the variable: estimate, std_error, conf_low, conf_high, in
-        probabilities. After separation NaN stands for what does not exist; where every row is at its limit 0
-        or 1 there is no interval.
+        Its ``.data`` is a DataFrame by value of the variable (with ``by`` by group and value): estimate,
+        std_error, conf_low, conf_high, in probabilities. After separation NaN stands for what does not exist;
+        where every row is at its limit 0 or 1 there is no interval.
 
     Raises
     ------
@@ -434,6 +438,8 @@ def effect(
     1       0.537      0.115     0.319      0.742
     >>> plt.close(ax.figure)
     """
+    if by is not None:
+        return _effect_by(result, variable, by, ax, data, {"at": at, "level": level, "rows": rows})
     curve = result.probability_curve(variable, at=at, level=level, data=data, rows=rows)
     table = curve.table
     table.attrs["level"] = level
@@ -507,6 +513,29 @@ def shares(
     axes.set_ylim(0, 1)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, reverse=True)
     return finish(axes, name, f"P({result.spec.outcome.name})", table)
+
+
+def _effect_by(
+    result: HasProbabilityCurve, variable: str, by: Any, ax: Axes | None, data: Any, options: dict[str, Any]
+) -> Axes:
+    """Probabilities of groups along a variable, a colour each."""
+    if data is not None:
+        raise OptionError("by= is for the rows of the fit; draw other rows group by group, on the same ax=.")
+    curves = result.probability_curves(variable, by, **options)
+    axes, table = prepare(ax, FLAT), pd.concat({k: c.table for k, c in curves.items()}, names=["group"])
+    for i, ((words, curve), color) in enumerate(zip(curves.items(), cycle(OKABE_ITO))):
+        t = curve.table
+        if curve.discrete:
+            place = np.arange(len(t)) + 0.12 * (i - (len(curves) - 1) / 2)
+            axes.vlines(place, t["conf_low"], t["conf_high"], color=color, linewidth=1.4, alpha=0.55)
+            axes.plot(place, t["estimate"], "o", color=color, markersize=5, label=words)
+            axes.set_xticks(np.arange(len(t)), [_label(v) for v in t.index])
+        else:
+            shade(axes, t.index, t["conf_low"], t["conf_high"], 0.2, color=color)
+            axes.plot(t.index, t["estimate"], color=color, linewidth=CURVE, label=words)
+    legend_above(axes)
+    table.attrs = {"level": options["level"]}
+    return finish(axes, variable, f"P({curve.event})", table)
 
 
 def _draw_curve(ax: Any, table: pd.DataFrame, *, explicit: bool) -> None:

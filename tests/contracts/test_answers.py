@@ -286,6 +286,11 @@ def test_binary_answers_are_margins(name: str, weights: str, target: str) -> Non
         mine = quietly(lambda res=res: res.effects(target=target).estimates)
         for a, b in ((mine.values, margins.values), (mine.covariance, margins.covariance)):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * np.abs(b).max(), err_msg=str(cov))
+        by = quietly(lambda res=res: res.margins(by=["d", "period"], target=target).estimates)
+        own = quietly(lambda res=res: res.effects(by=["d", "period"], target=target).estimates)
+        at = [own.names.index(f"{n}: mean") for n in by.names]
+        for a, b in ((by.values, own.values[at]), (by.covariance, own.covariance[np.ix_(at, at)])):
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12 * np.abs(b).max(), err_msg=str(cov))
         one = res.derivative("z", target=target)
         want = res.margins("z", target=target).estimates
         assert one.values[0] == pytest.approx(want.values[0], rel=1e-12)
@@ -313,6 +318,13 @@ def test_answers_of_clusters_are_by_t(name: str) -> None:
     assert answers(fitted(name), name)["effect"].df == (
         np.inf if any(word in name for word in ("Flow", "recorded", "mass")) else ROWS - 5
     )
+
+
+def test_margins_of_groups_are_of_the_rows_of_the_fit() -> None:
+    res = fitted("Logit")
+    for options in ({"data": table().head(50)}, {"at": "mean"}):
+        with pytest.raises(OptionError, match="by="):
+            res.margins(by="d", **options)
 
 
 def test_margins_of_clusters_have_hotellings_law() -> None:

@@ -110,6 +110,14 @@ def test_effect_is_the_average_prediction_with_delta_limits(kind: str) -> None:
         for value in values:
             expected = by_hand(res, options, variable, value, D, 0.9)
             np.testing.assert_allclose(data.loc[value].to_numpy(dtype=float), expected, rtol=SAME)
+        groups = de.plots.effect(res, variable, by="g", level=0.9).data
+        for group, own in D.groupby("g"):
+            found = groups.loc[f"g = {group}"]
+            want = de.plots.effect(res, variable, at=list(found.index), data=own, level=0.9).data
+            np.testing.assert_allclose(found.to_numpy(float), want.to_numpy(float), rtol=SAME)
+        plt.close("all")
+    with pytest.raises(OptionError, match="rows of the fit"):
+        de.plots.effect(res, "x", by="g", data=D)
 
 
 @pytest.mark.parametrize("kind", ["sampling", "offset"])

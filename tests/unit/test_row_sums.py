@@ -79,8 +79,10 @@ def test_points_common_to_the_rows(structure: str) -> None:
 @pytest.mark.parametrize("z", [-9.0, -4.0, -1.0, 0.0, 0.3, 2.0, 5.0, 9.0])
 def test_inverse(structure: str, z: float) -> None:
     rows, theta, dense, X = transform(structure)
-    r = rows.inverse(theta, z)
+    r, places, slope = rows.inverse(theta, z)
     close(rows.values(theta, r)[0], np.full(ROWS, z))
+    close(rows.values(theta, r, places)[0], np.full(ROWS, z))
+    close(rows.values(theta, r)[1], slope)
     close(dense.arrays(r, X)[0] @ theta, np.full(ROWS, z))
 
 

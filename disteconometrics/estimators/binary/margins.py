@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import product
 from types import SimpleNamespace
 from typing import IO, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+from scipy import linalg
 
 from disteconometrics.archive import write_archive
 from disteconometrics.arrays import Array, Mask
@@ -26,6 +28,7 @@ from disteconometrics.estimators.binary.extrapolation import (
 )
 from disteconometrics.estimators.binary.fit import BinaryRows, success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
+from disteconometrics.estimators.law_answers import groups_of
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import AnyFloat, Count, NonNegative, Numbers, Rule
 from disteconometrics.inference.estimates import ClusterCount, Estimated, Estimates, check_level
@@ -233,6 +236,7 @@ def margins(
     at: Any = "overall",
     kind: str = "dydx",
     target: str = "sample",
+    by: Any = None,
     level: float = 0.95,
     own: BinaryRows | None = None,
     ranges: Ranges | None = None,
@@ -268,6 +272,8 @@ def margins(
         and ``"opg"``, which believe the model, the two parts share nothing, and
         Σ w²(m − θ)²/(Σ w)² · n/(n − 1) is added to G·V·G'.  Rows that are not those of the fit count as drawn
         apart from these.
+    by : a column of the table of the fit, or a list of columns, whose groups are averaged apart with one
+        covariance: rows ``age | union = 1``, so that ``linear`` and ``test`` take contrasts of groups.
     level : float, confidence level of the table.
     own : BinaryRows or None, the rows of the fit with its scores, where they are at hand.
     ranges : Ranges or None, the least and the largest value of each number in the fit, where they are known.
@@ -307,6 +313,7 @@ def margins(
     """
     level = check_level(level)
     _check_choices(fitted, at, kind, target)
+    groups = [] if by is None else _groups(rows, own, by, at)
     asked, skipped = asked_of(rows, variables, kind)
     asked, separated = _identified(fitted.infinite, rows, asked, explicit=variables is not None)
     questions, where = questions_of(rows, asked, at)
@@ -319,19 +326,15 @@ def margins(
         robust = fitted.covariance.robust
         if drawn and robust and isinstance(rows, StreamedScenario):
             raise rows.design.needs_rows()
-        found = average_margins(
-            kernel,
-            rows,
-            fitted.value,
-            beta,
-            questions,
-            kind,
-            spread=drawn and not robust,
-            keep=drawn and robust,
-        )
+
+        def averages(of: AnyRows) -> Averages:
+            spread, keep = drawn and not robust, drawn and robust
+            return average_margins(kernel, of, fitted.value, beta, questions, kind, spread=spread, keep=keep)
+
+        found = _in_groups(averages, rows, groups) if groups else averages(rows)
     covariance, drawn_note = _covariance(fitted, rows, found, own)
     notes = [drawn_note] if drawn else []
-    names = tuple(q.name for q in questions)
+    names = tuple(f"{q.name}{words}" for q in questions for words in [w for w, _ in groups] or [""])
     estimates = Estimates(
         names,
         found.values,
@@ -350,6 +353,45 @@ def margins(
         fitted.covariance.label,
         rows.size,
         _notes(fitted, rows, notes, skipped + separated, at),
+    )
+
+
+def _groups(rows: AnyRows, own: BinaryRows | None, by: Any, at: Any) -> list[tuple[str, Array]]:
+    """Groups of the rows of the fit: what goes into names, and shares (n,) of sum one."""
+    if isinstance(rows, StreamedScenario):
+        raise rows.design.needs_rows()
+    if own is None or not _are_same(rows, own.scenario()):
+        raise OptionError("by= is for the rows of the fit: of other rows give those of one group as data=.")
+    if at == "mean":
+        raise OptionError("by= averages over the rows of a group; at='mean' looks at one point.")
+    return groups_of(
+        partial(own.column, role="by="), by, np.ones(rows.size) if rows.weights is None else rows.weights
+    )
+
+
+def _in_groups(
+    averages: Callable[[AnyRows], Averages], rows: AnyRows, groups: list[tuple[str, Array]]
+) -> Averages:
+    """Margins of groups, those of a question one after the other; effects as if all rows were averaged."""
+    assert isinstance(rows, Scenario)
+    w = np.ones(rows.size) if rows.weights is None else rows.weights
+    found, g = [averages(replace(rows, weights=w * (shares > 0))) for _, shares in groups], len(groups)
+    q = len(found[0].values)
+    whole = [1.0] * g  # variances of averages have n/(n − 1) of all rows, as those of other answers by group
+    if rows.spec.weight_type == "frequency":
+        n, own = w.sum(), np.array([w[shares > 0].sum() for _, shares in groups])
+        whole = (n / (n - 1) / (own / np.maximum(own - 1, 1.0))).tolist()
+    order = np.arange(g * q).reshape(g, q).T.ravel()
+    effects = [
+        f.values + (f.effects - f.values) * (shares * w.sum() / w)[:, None]
+        for f, (_, shares) in zip(found, groups, strict=True)
+        if f.effects is not None
+    ]
+    return Averages(
+        np.concatenate([f.values for f in found])[order],
+        np.concatenate([f.gradients for f in found])[order],
+        linalg.block_diag(*(c * f.sampling for c, f in zip(whole, found, strict=True)))[np.ix_(order, order)],
+        np.concatenate(effects, axis=1)[:, order] if effects else None,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +31,7 @@ from disteconometrics.estimators.binary.likelihood_tests import LikelihoodTests,
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, check_options
 from disteconometrics.estimators.binary.report import summary_of
+from disteconometrics.estimators.law_answers import groups_of
 from disteconometrics.estimators.refit import refitting_result, success_labels
 from disteconometrics.estimators.results import (
     CoefficientsHeader,
@@ -356,12 +357,51 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
                 "This result was loaded from a file, which holds no rows: pass data= with the table to "
                 "average over."
             )
+        table = self.data_rows().design.table if data is None else Table(data)
+        scenario = self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data)
+        return self._curve(table, scenario, variable, at, rows, level)
+
+    def probability_curves(
+        self, variable: str, by: Any, *, at: Any = None, level: float = 0.95, rows: int = 10_000
+    ) -> dict[str, ProbabilityCurve]:
+        """The same for groups of the rows of the fit, at the same values of the variable.
+
+        Parameters
+        ----------
+        variable, at, level, rows : as in `plots.effect`.
+        by : a column of the table, or a list of columns.
+
+        Returns
+        -------
+        dict of ProbabilityCurve by the words of the group
+
+        Raises
+        ------
+        MissingColumnError, NeedsData, OptionError, LevelError, DataError
+        """
+        own = self.data_rows()
+        table, scenario = own.design.table, own.scenario()
+        w = np.ones(scenario.size) if scenario.weights is None else scenario.weights
+        groups = groups_of(partial(own.column, role="by="), by, w)
+        if at is None:
+            at = self._curve(table, scenario, variable, None, 1, level).table.index.tolist()
+        return {
+            words.removeprefix(" | "): self._curve(
+                table, scenario.take(np.flatnonzero(shares)), variable, at, rows, level
+            )
+            for words, shares in groups
+        }
+
+    def _curve(
+        self, table: Table, scenario: Scenario, variable: str, at: Any, most: int, level: float
+    ) -> ProbabilityCurve:
+        """The average probability along a variable over some rows of a table."""
         curve = probability_curve(
-            self.data_rows().design.table if data is None else Table(data),
-            self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data),
+            table,
+            scenario,
             variable,
             at=at,
-            most=rows,
+            most=most,
             kernel=self.kernel,
             index=self.fitted_index.value,
             coordinates=self.covariance.coordinates,
@@ -380,6 +420,7 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
         at: Any = "overall",
         kind: str = "dydx",
         target: str = "sample",
+        by: Any = None,
         data: Any = None,
         level: float = 0.95,
     ) -> MarginsResults:
@@ -396,6 +437,8 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
         target : {"sample", "population"}
             Effects in these rows, as in statsmodels and Stata, or in the population that they were drawn
             from: then the sampling of the rows adds to the error, with what it shares with the estimates.
+        by : a column, or a list of columns, whose groups are averaged apart with one covariance, so that
+            ``.linear("…")`` has contrasts of groups; None for all rows.
         data : table to average over, None for the rows of the fit.
         level : float, confidence level of the table.
 
@@ -422,7 +465,7 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
         yrs_married    0.0266     0.0017
         """
         rows = self.data_rows().averaged() if data is None else Scenario.of_data(self.spec, data)
-        options: dict[str, Any] = {"at": at, "kind": kind, "target": target, "level": level}
+        options: dict[str, Any] = {"at": at, "kind": kind, "target": target, "by": by, "level": level}
         return margins(self.fitted_index, rows, variables, **options, own=self.rows, ranges=self.seen)
 
     def get_margeff(

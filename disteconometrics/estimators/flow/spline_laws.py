@@ -30,7 +30,7 @@ from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BASES, BaseLaw
-from disteconometrics.likelihoods.row_sums import Places, RowTransform, products
+from disteconometrics.likelihoods.row_sums import Inverse, Places, RowTransform, products
 
 __all__ = ["SLOPES", "SplineRowLaws", "flow_on"]
 
@@ -169,19 +169,17 @@ class SplineRowLaws:
         values = np.asarray(self.law.functional(kind)).reshape(len(self.X))
         return RowValues(values, self._influence_sums(kind, values, W))
 
-    def _at_level(self, tau: float) -> _AtPoint:
+    def _at_level(self, tau: float) -> Inverse:
         """The rows at their quantiles, remembered as those at an outcome are."""
         if tau not in self._last_level:
             z = float(self.link.quantile(np.array(tau)))
-            r = self.transform.inverse(self.solution.theta, z)
-            places = Places.of(r, self.flow.structure.basis.knots)
-            found = _AtPoint(r, places, *self.transform.values(self.solution.theta, r, places))
+            found = self.transform.inverse(self.solution.theta, z)
             self._last_level.clear()
             self._last_level[tau] = found
         return self._last_level[tau]
 
     @cached_property
-    def _last_level(self) -> dict[float, _AtPoint]:
+    def _last_level(self) -> dict[float, Inverse]:
         """The level whose quantiles were asked for last."""
         return {}
 
