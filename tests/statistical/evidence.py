@@ -91,6 +91,7 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(ANSWERS, table=3, labels=2),
         Rows(FLOWS, "effects of a 0/1|three regressors", labels=2),
         Rows(RECORDED, "^(?!.*(ignored|normal law))", "effect", labels=2),
+        Rows(RECORDED, "", "effect", table=1),
         Rows(STEPS, "contrast|effect of", labels=3),
     ),
     "FlowDensity.effects": (
@@ -101,6 +102,7 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(ANSWERS, "spline", "functionals", labels=2),
         Rows(FLOWS, "two normals: mean|functionals at|50 clusters", labels=2),
         Rows(RECORDED, "^(?!.*(ignored|normal law))", "^(q|mean)", labels=2),
+        Rows(RECORDED, "", "^(q|mean)", table=1),
     ),
     "Inequality.lorenz": (
         Targets("inequality_targets", "", "lorenz"),
@@ -121,11 +123,15 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
     "MinimumWasserstein.params": (Rows(FLOWS, "g-and-k|a scale that|three covar|two shocks", labels=2),),
     "MultinomialLogit.margins": (Rows(CHOICE, "^multinomial, effects", labels=3),),
     "MultinomialLogit.params": (Rows(CHOICE, "^multinomial(?!, eff)", labels=3),),
-    "NormalRegression.effect": (Rows(ANSWERS, "Normal", "contrast", labels=2),),
+    "NormalRegression.effect": (
+        Rows(ANSWERS, "Normal", "contrast", labels=2),
+        Rows(TOBIT, "", "effect", table=1),
+    ),
     "NormalRegression.effects": (Rows(ANSWERS, "Normal", "coefficients", labels=2),),
     "NormalRegression.functionals": (
         Rows(ANSWERS, "Normal", "functionals", labels=2),
         Rows(TOBIT, "^(mean|q)", "", across=True),
+        Rows(TOBIT, "", "^(q|mean)", table=1),
     ),
     "NormalRegression.params": (
         Targets("recorded_targets", tol=1e-6),

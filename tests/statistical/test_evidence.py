@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +22,29 @@ import evidence as command
 def test_the_stored_file_is_what_the_pages_say() -> None:
     stored = files("disteconometrics.report").joinpath("evidence.json").read_text(encoding="utf-8")
     assert stored == command.text(), "run: python tests/statistical/evidence.py --write"
+
+
+@pytest.mark.parametrize(
+    ("page", "where", "low", "high"),
+    [
+        (command.PARTS, "^band.* law", 0.93, 0.985),
+        (command.PARTS, "^band of the (total|comp|struc)", 0.94, 1.0),
+        (command.PARTS, "^limits of the (mean|Gini)", 0.93, 0.97),
+        (command.REGRESSION, "process, x|^band, [dz]", 0.93, 0.975),
+        (command.REGRESSION, "^band of its quantile", 0.93, 0.985),
+        (command.REGRESSION, "^size of", 0.0, 0.05),
+    ],
+)
+def test_stored_columns_keep_what_was_asked_for(page: str, where: str, low: float, high: float) -> None:
+    """Within three Monte Carlo errors of as many samples as the first row says."""
+    (_, *designs), (_, *counts), *rows = command.tables(page)[0]
+    found = [row for row in rows if re.search(where, row[0])]
+    assert found
+    for name, *cells in found:
+        for design, count, cell in zip(designs, counts, cells, strict=True):
+            if cell:
+                errors = [3 * math.sqrt(b * (1 - b) / float(count.replace(",", ""))) for b in (low, high)]
+                assert low - errors[0] <= float(cell) <= high + errors[1], (name, design)
 
 
 @pytest.mark.parametrize("answer", command.EVIDENCE)
