@@ -45,7 +45,7 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.fields import Count, Numbers, SavedSeed
-from disteconometrics.inference.covariance import Covariance, CovarianceKind
+from disteconometrics.inference.covariance import Covariance, CovarianceKind, known_kind
 from disteconometrics.inference.decomposition import check_levels
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
@@ -142,12 +142,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     @cached_property
     def _draws(self) -> Draws:
         rows: DistributionRows = self.data_rows()
-        kind = self.covariance.kind
-        if kind is None:
-            raise OptionError(
-                "A saved result does not name its clusters; ask for them again with with_cov(...)."
-            )
-        return rows.draw(kind, self.draws, self.seed)
+        return rows.draw(known_kind(self.covariance.kind), self.draws, self.seed)
 
     def process(
         self,
@@ -189,8 +184,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
                 f"No fitted threshold has F between {within[0]:g} and {within[1]:g}; give another index_set."
             )
         draws, rows = self._draws.params[:, inside, j], self.data_rows()
-        kind = self.covariance.kind
-        assert kind is not None
+        kind = known_kind(self.covariance.kind)
         se = np.array([rows.errors(int(t), kind)[j] for t in free[inside]])
         b = self.coefficients[free[inside], j]
         mass = np.diff(F, prepend=0.0)[inside]
