@@ -19,8 +19,8 @@ import pandas as pd
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.functionals import functional_name, listed
-from disteconometrics.errors import DataError, OptionError, WithheldError
-from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind, resolve_kind
+from disteconometrics.errors import DataError, OptionError
+from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind, known_kind, resolve_kind
 from disteconometrics.inference.crossed_laws import AllRows, AveragedRows, CrossedLaws
 from disteconometrics.inference.decomposition import check_levels, curves
 from disteconometrics.inference.estimates import Estimates, check_level
@@ -452,11 +452,7 @@ def _among_used(rows: Any, places: Indices) -> tuple[Indices, Indices]:
 
 
 def _kind_of(result: Any) -> CovarianceKind:
-    kind = getattr(result, "kind", None) or result.covariance.kind
-    if kind is None:
-        raise WithheldError(
-            "A saved result does not name its clusters; ask for them again with with_cov(...)."
-        )
+    kind = known_kind(getattr(result, "kind", None) or result.covariance.kind)
     if kind in ("nonrobust", "opg"):
         raise OptionError(
             f"cov={kind!r} believes the law of the fit, which an average over other rows should not: "

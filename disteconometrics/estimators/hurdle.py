@@ -50,7 +50,7 @@ from disteconometrics.estimators.law_answers import (
     NewRows,
     no_error_of_average,
 )
-from disteconometrics.estimators.law_results import LEVEL, saved_estimates
+from disteconometrics.estimators.law_results import LEVEL, by_differences, saved_estimates
 from disteconometrics.estimators.refit import AVERAGED, refitting
 from disteconometrics.estimators.results import (
     FilePart,
@@ -345,14 +345,10 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         if not near and self.spec.variables and not (exact and all(map(is_analytic, given))):
             raise no_error_of_average()
 
-        def other(name: Any) -> Functional:
-            def of(law: Law) -> Any:
-                named = law.named(outcome)
-                return (named if on is None else named.on(on)).functional(name)
-
-            return "other", (of,)
-
-        functionals = [self._exact(n, near) if exact and is_analytic(n) else other(n) for n in given]
+        functionals = [
+            self._exact(n, near) if exact and is_analytic(n) else by_differences(n, outcome, on)
+            for n in given
+        ]
         return [functional_name(n) for n in given], functionals
 
     def _exact(self, name: str, near: bool) -> Functional:

@@ -43,11 +43,12 @@ from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
+    known_kind,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 from disteconometrics.inference.influence import rows_covariance
-from disteconometrics.inference.influence_functions import check_outcomes, influence_function
+from disteconometrics.inference.influence_functions import check_outcomes, equal_rows, influence_function
 from disteconometrics.inference.law_effects import critical_of_band
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.survey import Survey, Units, effective_degrees
@@ -278,7 +279,7 @@ def _measured(rows: FitRows, groups: Groups, names: Sequence[str]) -> Measured:
         y, w = rows.y[mine], None if rows.weights is None else rows.weights[mine]
         check_outcomes(y, rows.index[mine], rows.spec.outcome.name, names, _in(words))
         law = Empirical(y, w).named(rows.spec.outcome.name)
-        n = float(len(y)) if w is None else float(w.sum() if rows.frequency else w.sum() ** 2 / (w @ w))
+        n = float(len(y)) if w is None else equal_rows(w, rows.frequency)
         for j, name in enumerate(names):
             with np.errstate(all="ignore"):
                 values[j, g] = evaluate(law, name)
@@ -310,7 +311,7 @@ def _told(rows: FitRows, groups: Groups, measured: Measured, names: Sequence[str
             )
             warn_user(DiscreteOutcomeWarning(text, column=outcome, hint="use de.bootstrap"))
             notes.append(text)
-        n = len(y) if w is None else (w.sum() if rows.frequency else w.sum() ** 2 / (w @ w))
+        n = len(y) if w is None else equal_rows(w, rows.frequency)
         if n < FEW:
             text = (
                 f"{outcome}{_in(words)}: {n:.0f} rows of equal weight are few for errors of these measures."
@@ -581,19 +582,11 @@ class InequalityResults(FittedResult, TakesCovariance, OtherPackagesNames):
         between = float(evaluate(of_means, functional))
         values = np.array([total, total - between, between, between / total])
         psi = np.stack([whole, whole - apart, apart, (apart - between / total * whole) / total], axis=1)
-        kind = self._kind_of_rows()
+        kind = known_kind(self.covariance.kind)
         every = np.zeros(rows.size, dtype=np.intp)
         V, own = rows.covariance_of(values, psi, kind, every), rows.degrees_of(psi, kind, every)
         names = (functional, "within", "between", "between share")
         return Estimates(names, values, V.matrix, V.degrees_of_freedom, clusters=V.clusters, own_df=own)
-
-    def _kind_of_rows(self) -> CovarianceKind:
-        kind = self.covariance.kind
-        if kind is None:
-            raise OptionError(
-                "A saved result does not name its covariance in full; ask for it again with with_cov(...)."
-            )
-        return kind
 
     def lorenz(self, levels: Any = None, *, level: float = 0.95) -> pd.DataFrame:
         """Lorenz curves of the groups with pointwise limits, and a band for all levels of a group at once.
@@ -628,7 +621,7 @@ class InequalityResults(FittedResult, TakesCovariance, OtherPackagesNames):
             raise OptionError(f"levels={levels!r:.60}: give levels between 0 and 1 that increase.")
         rows: InequalityRows = self.data_rows()
         names = [f"lorenz[{v!r}]" for v in p.tolist()]
-        kind, measured = self._kind_of_rows(), _measured(rows, rows.groups, names)
+        kind, measured = known_kind(self.covariance.kind), _measured(rows, rows.groups, names)
         parts = []
         for g, words in enumerate(rows.groups.words):
             at = np.arange(len(p)) * len(rows.groups.words) + g

@@ -16,11 +16,13 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData
 from disteconometrics.inference.crossings import crossings, crossings_of_mass
 from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.tables import Section, number
 
 __all__ = [
     "FUNCTIONALS",
     "LEVEL",
+    "by_differences",
     "law_section",
     "law_values",
     "limits_beside_mass",
@@ -48,6 +50,16 @@ def _saved_limits(limits: Array, level: float) -> Array:
             f"The file holds limits at level {LEVEL} only: use attach(data) with the fit's table for others."
         )
     return limits
+
+
+def by_differences(name: Any, outcome: str, on: Any) -> Functional:
+    """A functional of a law of an outcome, on another scale if one is given, differentiated numerically."""
+
+    def of(law: Any) -> Any:
+        named = law.named(outcome)
+        return (named if on is None else named.on(on)).functional(name)
+
+    return "other", (of,)
 
 
 def standard_functionals(outcomes: Sequence[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from disteconometrics.distributions.recorded import with_recording
 from disteconometrics.errors import CollinearityError, ConditioningWarning, warn_user
 from disteconometrics.estimators.index_laws import NormalRowLaws
 from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows, no_error_of_average
+from disteconometrics.estimators.law_results import by_differences
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.law_effects import MEstimation
@@ -195,14 +196,10 @@ class NormalAnswers(LawAnswers):
         if not near and not exact:
             raise no_error_of_average()
 
-        def other(name: Any) -> Functional:
-            def of(law: Normal) -> Any:
-                named = law.named(outcome)
-                return (named if on is None else named.on(on)).functional(name)
-
-            return "other", (of,)
-
-        functionals = [parse_functional(n) if on is None and _on_the_line(n) else other(n) for n in given]
+        functionals = [
+            parse_functional(n) if on is None and _on_the_line(n) else by_differences(n, outcome, on)
+            for n in given
+        ]
         return [functional_name(n) for n in given], functionals
 
     def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:

@@ -38,7 +38,7 @@ from disteconometrics.estimators.ordered_margins import ordered_effects
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import check_columns
-from disteconometrics.inference.covariance import Cluster, Covariance, covariance
+from disteconometrics.inference.covariance import Cluster, Covariance, covariance, known_kind
 from disteconometrics.inference.estimates import Estimates, TestResult
 from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
@@ -322,10 +322,9 @@ class OrderedResults(CategoryAnswers, FittedResult):
         cuts = len(self.levels) - 1
         if cuts < 2 or not self.slopes:
             raise WithheldError("Nothing to compare: the model has one threshold, or no coefficients.")
-        if self.covariance.kind is None:
-            raise WithheldError("This result was loaded: with_cov() says which covariance the test has.")
+        known = known_kind(self.covariance.kind)
         rows: CategoryRows = self.data_rows()
-        kind = self.covariance.kind if self.covariance.robust else "HC0"
+        kind = known if self.covariance.robust else "HC0"
         kind = Cluster(*kind.columns) if isinstance(kind, Cluster) else kind
         fits = [_threshold(self.kernel, rows, j, self.levels) for j in range(cuts)]
         stacked = _stacked(fits, rows)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from disteconometrics.data.formula import parse_formula, split_absorbed, split_sides
 from disteconometrics.errors import OptionError
-from disteconometrics.inference.covariance import HAC, Cluster
+from disteconometrics.inference.covariance import HAC, Cluster, known_kind
 from disteconometrics.inference.influence import is_model_based
 from disteconometrics.inference.protocols import REPLICATIONS, Refitting
 from disteconometrics.inference.survey import Survey
@@ -190,10 +190,7 @@ def _check_rows_again(model: Any, formula: str, kind: Any) -> None:
             "Rows of a survey are drawn by a design that a check by simulation does not know: take "
             "with_cov(de.Cluster('psu')), whose clusters are drawn whole."
         )
-    if kind is None:
-        raise OptionError(
-            "A saved result does not name its covariance in full; ask for it again with with_cov(...)."
-        )
+    known_kind(kind)
 
 
 def _values(rows: Any, name: str) -> Any:

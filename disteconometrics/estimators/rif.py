@@ -48,7 +48,7 @@ from disteconometrics.inference.influence import (
     rows_covariance,
     scaled_averaging,
 )
-from disteconometrics.inference.influence_functions import check_outcomes
+from disteconometrics.inference.influence_functions import check_outcomes, equal_rows
 from disteconometrics.inference.protocols import MEstimate, Refitting
 from disteconometrics.inference.recentred import Recentred, check_recentred, default_bandwidth, recentred
 from disteconometrics.optim.least_squares import Squares
@@ -205,7 +205,7 @@ def regress_recentred(
     mass = np.ones(len(y)) if read.weights is None else read.weights[at]
     law = Empirical(y, mass).named(outcome)
     law.functional(model.functional)  # refuses a logarithm by name
-    n = float(mass.sum() if read.frequency else mass.sum() ** 2 / (mass @ mass))
+    n = equal_rows(mass, read.frequency)
     bandwidth = default_bandwidth(law, n) if model.bandwidth is None else model.bandwidth
     with np.errstate(all="ignore"):
         found = recentred(y, mass, model.functional, n, bandwidth)

@@ -75,6 +75,7 @@ __all__ = [
     "CovarianceKind",
     "CovarianceWords",
     "covariance",
+    "known_kind",
     "refuse_leverages",
     "resolve_kind",
 ]
@@ -279,6 +280,26 @@ class Covariance:
         own = (words.label, words.note, words.degrees_of_freedom, words.robust)
         equal = words.equal_clusters
         return cls(arrays["covariance"], *own, arrays.get("basis"), arrays.get("inner"), kind, equal)
+
+
+def known_kind(kind: CovarianceKind | None) -> CovarianceKind:
+    """The covariance that was asked for, which a file names in part alone where it is of columns.
+
+    Raises
+    ------
+    OptionError
+        If it is not known.
+
+    Examples
+    --------
+    >>> known_kind("HC1")
+    'HC1'
+    """
+    if kind is None:
+        raise OptionError(
+            "A saved result does not name its covariance in full; ask for it again with with_cov(...)."
+        )
+    return kind
 
 
 def resolve_kind(

@@ -30,7 +30,7 @@ from disteconometrics.distributions.functionals import FUNCTIONALS, Line, evalua
 from disteconometrics.errors import OptionError, OutcomeError
 from disteconometrics.tables import first_of
 
-__all__ = ["check_outcomes", "influence_function"]
+__all__ = ["check_outcomes", "equal_rows", "influence_function"]
 
 Influence = Callable[..., Array]
 
@@ -206,6 +206,17 @@ def influence_function(law: Empirical, y: Array, name: str, n: float) -> Array:
     raise OptionError(
         f"{name!r} has no standard error in a sample's law; use de.bootstrap of an estimator of it."
     )
+
+
+def equal_rows(weights: Array, counts: bool) -> float:
+    """How many rows of equal weight tell as much: what they count, or (Σw)²/Σw² (Kish).
+
+    Examples
+    --------
+    >>> equal_rows(np.array([2.0, 1.0, 1.0]), True), equal_rows(np.array([1.0, 1.0, 0.0]), False)
+    (4.0, 2.0)
+    """
+    return float(weights.sum() if counts else weights.sum() ** 2 / (weights @ weights))
 
 
 def check_outcomes(y: Array, index: Any, outcome: str, names: Sequence[str], where: str = "") -> None:

@@ -18,11 +18,11 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.data.scenario import Part
-from disteconometrics.errors import DataError, OptionError
+from disteconometrics.errors import OptionError
 from disteconometrics.estimators.absorbed.corrections import influence_equation
 from disteconometrics.estimators.absorbed.fit import AbsorbedRows
 from disteconometrics.estimators.binary.margins import asked_of, questions_of
-from disteconometrics.inference.covariance import CovarianceKind, covariance
+from disteconometrics.inference.covariance import CovarianceKind, covariance, known_kind
 from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import ArrayScores
 from disteconometrics.likelihoods.absorbed import ConcentratedScores, expected_terms, past_scores
@@ -78,8 +78,7 @@ def absorbed_effects(
     """
     if target not in ("sample", "population"):
         raise OptionError(f"target={target!r} is not known; use one of 'sample', 'population'.")
-    if kind is None:
-        raise DataError("A saved result does not name its covariance in full: use with_cov(...) first.")
+    kind = known_kind(kind)
     scenario = rows.scenario()
     asked, skipped = asked_of(scenario, variables, "dydx")
     questions, _ = questions_of(scenario, asked, "overall")

@@ -45,7 +45,7 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.fields import Count, Numbers, SavedSeed
-from disteconometrics.inference.covariance import Covariance, CovarianceKind
+from disteconometrics.inference.covariance import Covariance, CovarianceKind, known_kind
 from disteconometrics.inference.decomposition import check_levels
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
@@ -142,12 +142,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     @cached_property
     def _draws(self) -> Draws:
         rows: DistributionRows = self.data_rows()
-        kind = self.covariance.kind
-        if kind is None:
-            raise OptionError(
-                "A saved result does not name its clusters; ask for them again with with_cov(...)."
-            )
-        return rows.draw(kind, self.draws, self.seed)
+        return rows.draw(known_kind(self.covariance.kind), self.draws, self.seed)
 
     @cached_property
     def _errors(self) -> dict[int, Array]:
@@ -157,8 +152,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         """Standard errors (k,) at threshold ``t``, kept for the processes of other columns."""
         if t not in self._errors:
             rows: DistributionRows = self.data_rows()
-            assert self.covariance.kind is not None
-            self._errors[t] = rows.errors(t, self.covariance.kind)
+            self._errors[t] = rows.errors(t, known_kind(self.covariance.kind))
         return self._errors[t]
 
     def process(

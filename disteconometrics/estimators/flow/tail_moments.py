@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from disteconometrics.arrays import Array
+from disteconometrics.inference.influence_functions import equal_rows
 from disteconometrics.inference.law_effects import Averaged, Estimation, estimates_of
 from disteconometrics.inference.law_functionals import MOMENTS
 
@@ -43,10 +44,9 @@ class OfSample(NamedTuple):
     def of(cls, y: Array, weights: Array | None, *, counts: bool) -> OfSample:
         """From outcomes (n,) and their weights (n,), which count them or not."""
         w = np.ones(len(y)) if weights is None else weights
-        size = w.sum() if counts else w.sum() ** 2 / (w @ w)
         mean = float(w @ y / w.sum())
         std = float(np.sqrt(w @ np.square(y - mean) / w.sum()))
-        return cls(mean, std, float(y.max()), float(size))
+        return cls(mean, std, float(y.max()), equal_rows(w, counts))
 
 
 def unsupported_moments(law: Averaged, estimation: Estimation, seen: OfSample, rows: int) -> dict[str, str]:
