@@ -18,7 +18,7 @@ from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joi
 from disteconometrics.data.learn import learn
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.settle import refuse_recorders
-from disteconometrics.data.source import READ_IN_PARTS, check_cache, open_source
+from disteconometrics.data.source import READ_IN_PARTS, check_cache, is_source, open_source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import StreamDesign
 from disteconometrics.data.streamed_scenario import StreamedScenario
@@ -415,8 +415,10 @@ class JointFitRows(CountedRows):
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError
+        DataError, FormulaError, OptionError, OutcomeError, NeedsRows
         """
+        if is_source(data):
+            raise NeedsRows(f"{type(model).__name__}, as asked, {READ_IN_PARTS}")
         return JointFitRows(
             build_joint(model.formula, data, weights=model.weights, weight_type=model.weight_type)
         )

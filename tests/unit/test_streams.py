@@ -411,7 +411,12 @@ NO_DENSITY: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
         "read_parquet",
     ),
     "bootstrap": (lambda p: de.bootstrap(de.FlowDensity("y ~ 1"), p), NeedsRows, "read_parquet"),
-    "joint outcomes": (lambda p: de.FlowDensity("y + z ~ 1").fit(p), NeedsRows, "read_parquet"),
+    "joint outcomes": (lambda p: de.FlowDensity("y + z ~ 1").fit(p), NeedsRows, "FlowDensity.*read_parquet"),
+    "a flow by name": (
+        lambda p: de.FlowDensity("y ~ d", flow=de.RQS()).fit(p),
+        NeedsRows,
+        "FlowDensity.*read_parquet",
+    ),
     "narrow places far apart": (
         lambda p: de.FlowDensity("I(1e6*(w > 1) + 1e-3*y) ~ d").fit(p),
         NeedsRows,
