@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -59,6 +59,7 @@ from disteconometrics.inference.withheld import (
     settled,
     warn_unsupported,
 )
+from disteconometrics.pictures import Pictured
 from disteconometrics.tables import WIDTH, Section, Summary, number
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "EffectsHeader",
     "EffectsResults",
     "LawAnswers",
+    "LawPictures",
     "NewRows",
     "no_error_of_average",
     "saved_effects",
@@ -220,7 +222,7 @@ def no_error_of_average() -> OptionError:
 
 
 @dataclass(frozen=True, eq=False)
-class EffectsResults(Estimated):
+class EffectsResults(Estimated, Pictured):
     """Effects of variables on functionals, with one covariance: a table, tests, a summary.
 
     ``of`` names for each estimate its label, estimand and functional.  ``slopes`` are the average slopes
@@ -235,6 +237,8 @@ class EffectsResults(Estimated):
                                       estimand  estimate
     log(income): mean  best linear coefficient      0.86
     """
+
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
 
     values: Estimates
     slopes: Estimates
@@ -394,6 +398,20 @@ def _rows(
         [f"{se} " if marks[0] else se for se in errors],
     )
     return [(stub, *first), ("", *second)]
+
+
+class LawPictures:
+    """Pictures of the laws of numbers given covariates, by the words that users look for."""
+
+    plot: Any  # of `Pictured`, which a result inherits
+
+    def plot_fan(self, variable: str, **options: Any) -> Any:
+        """Draw conditional quantiles along a variable; see `plots.quantile_fan`."""
+        return self.plot("quantile_fan", variable, **options)
+
+    def plot_effect(self, variable: str, low: Any = None, high: Any = None, **options: Any) -> Any:
+        """Draw the effect of a variable along quantiles; see `plots.quantile_effects`."""
+        return self.plot("quantile_effects", variable, low, high, **options)
 
 
 class LawAnswers(Crossable):

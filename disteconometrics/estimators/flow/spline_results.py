@@ -43,6 +43,7 @@ from disteconometrics.estimators.law_answers import (
     EffectsHeader,
     EffectsResults,
     LawAnswers,
+    LawPictures,
     NewRows,
     no_error_of_average,
     saved_effects,
@@ -146,7 +147,7 @@ class SavedAnswers(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FlowResults(FittedResult, LawAnswers):
+class FlowResults(FittedResult, LawPictures, LawAnswers):
     """A fitted density: laws, functionals with standard errors, effects, bands, summary.
 
     It refers to the rows it was fitted on (no copy).  A result loaded from a file holds none: `attach` gives
@@ -582,14 +583,6 @@ class FlowResults(FittedResult, LawAnswers):
             options={"cov": self.kind},
             fitted_only=AVERAGED if self.spec.variables else "",
         )
-
-    def plot_fan(self, variable: str, **options: Any) -> Any:
-        """Draw conditional quantiles along a variable; see `plots.quantile_fan`."""
-        return self.plot("quantile_fan", variable, **options)
-
-    def plot_effect(self, variable: str, low: Any = None, high: Any = None, **options: Any) -> Any:
-        """Draw the effect of a variable along quantiles; see `plots.quantile_effects`."""
-        return self.plot("quantile_effects", variable, low, high, **options)
 
     # ---- covariance ----------------------------------------------------------------------------------------
 
