@@ -312,26 +312,23 @@ def quantile_fan(
     _check_variables(result.spec, *(at or {}), variable)
     row = _typical(result.spec.variables, rows, at or {})
     x = rows.column(variable, "the formula")
-    steps = rows.scenario().levels(variable)
-    steps = [0.0, 1.0] if steps is None and np.isin(x, (0, 1)).all() else steps
-    grid = _grid(x) if steps is None else list(steps)
+    steps = _steps(rows, variable)
+    grid = _grid(x) if steps is None else steps
     del row[variable]
     tau = sorted(float(t) for t in levels)
     others = {name: [value] * len(grid) for name, value in row.items()}
     q, held = np.asarray(result.distribution({variable: grid, **others}).quantile(tau)), _told_of(result)
+    hidden, shown = held.hidden(q), np.clip(q, held.low, held.high)
     axes = prepare(ax, FLAT)
     if points:
         places = x.to_numpy() if steps is None else _beside(x.to_numpy(), steps)
         _draw_rows(axes, places, rows.y, rows.design.records)
-    for end in (held.low, held.high):
-        if np.isfinite(end):
-            axes.axhline(end, color=MIDDLE, linewidth=0.8, linestyle=":")
-    shown, hidden = np.clip(q, held.low, held.high), held.hidden(q)
+    for end in filter(np.isfinite, (held.low, held.high)):
+        axes.axhline(end, color=MIDDLE, linewidth=0.8, linestyle=":")
     if steps is None:
         _draw_fan(axes, np.asarray(grid), shown, hidden, tau)
     else:
-        _draw_boxes(axes, shown, hidden, tau)
-        name_levels(axes, [f"{v:g}" if isinstance(v, float) else str(v) for v in grid])
+        _draw_boxes(axes, shown, hidden, tau, steps)
     if row:
         heading(axes, f"at {_written(row)}", color=DARK)
     q = np.where(hidden, np.nan, q)
@@ -339,10 +336,18 @@ def quantile_fan(
     return finish(axes, variable, f"{result.labels()[0]}, quantiles", table)
 
 
-def _grid(x: pd.Series) -> Array:
+def _steps(rows: Any, variable: str) -> list[Any] | None:
+    """The levels of a variable, both values of a 0-1 column; None for other numbers."""
+    levels = rows.scenario().levels(variable)
+    if levels is not None:
+        return list(levels)
+    return [0.0, 1.0] if np.isin(rows.column(variable, "the formula"), (0, 1)).all() else None
+
+
+def _grid(x: pd.Series) -> list[float]:
     """Sixty values of a number, from its 1st to its 99th percentile."""
     low, high = np.quantile(x.to_numpy(dtype=np.float64), [0.01, 0.99])
-    return np.linspace(low, high, 60)
+    return list(np.linspace(low, high, 60))
 
 
 def _draw_rows(ax: Any, x: AnyArray, y: Array, records: Any = None) -> None:
@@ -388,8 +393,8 @@ def _draw_fan(ax: Any, x: Array, q: Array, hidden: Mask, tau: Sequence[float]) -
             write(ax, f"{t:g}", (x[-1], q[-1, i]), (3, 0), va="center")
 
 
-def _draw_boxes(ax: Any, q: Array, hidden: Mask, tau: Sequence[float]) -> None:
-    """Quantiles (m, levels) of m levels of a covariate: a box for every pair, the outer pair as whiskers."""
+def _draw_boxes(ax: Any, q: Array, hidden: Mask, tau: Sequence[float], steps: Sequence[Any]) -> None:
+    """Quantiles (m, levels) at m steps of a covariate: a box for every pair, the outer pair as whiskers."""
     from matplotlib.patches import Rectangle
 
     last, place = len(tau) - 1, np.arange(len(q))
@@ -408,6 +413,7 @@ def _draw_boxes(ax: Any, q: Array, hidden: Mask, tau: Sequence[float]) -> None:
             ax.hlines(q[told, i], *ends, color=ACCENT, linewidth=1.8 if middle else 1.0)
             if len(told) and told[-1] == place[-1]:
                 write(ax, f"{t:g}", (told[-1] + BOX / 2, q[told[-1], i]), (3, 0), va="center")
+    name_levels(ax, [f"{v:g}" if isinstance(v, float) else str(v) for v in steps])
     ax.set_xlim(-0.6, len(q) - 0.4)
 
 
