@@ -47,6 +47,64 @@ OTHER_WORDS = {
     "rvs": "distribution().sample",
 }
 
+# what some results have and others do not: by an attribute of those, why not there and what instead
+_TIDY = "its numbers are a table: take "
+INSTEAD = {
+    "plot_fan": (
+        ("probability_curve", "a yes or no has no quantiles to fan out; take plot_effect(variable)"),
+        ("probability_shares", "categories have no quantiles to fan out; take plot_effect(variable)"),
+        ("elasticities", "a choice has no quantiles to fan out; take elasticities(variable).plot()"),
+        ("process", "take plot('quantile_fan', variable), or plot('coefficient_process', term)"),
+        ("distribution", "laws are drawn by de.plots.conditional_densities(result, new)"),
+        ("", "there is no law given covariates to draw; take plot()"),
+    ),
+    "plot_effect": (
+        ("elasticities", "effects differ by alternative; take elasticities(variable).plot(), or margins"),
+        ("process", "effects run along the outcome; take plot('coefficient_process', term)"),
+        ("distribution", "laws are drawn by de.plots.conditional_densities(result, new)"),
+        ("", "there is no law given covariates to draw; take plot()"),
+    ),
+    "margins": (
+        (
+            "derivative",
+            "averages of any functional move by derivative(variable), effect(variable, low, high)",
+        ),
+        ("process", "take functionals(names, by=variable), or the coefficients by process(term)"),
+        ("", "no probability here moves with a covariate"),
+    ),
+    "predict": (
+        ("counterfactual", "take counterfactual(new).functionals(names), or distribution(new)"),
+        ("distribution", "take distribution(new), whose mean and quantiles are predictions"),
+        ("qte", "take counterfactual outcomes by transport(…), effects by qte(levels)"),
+        ("", "it has no covariates or no rows to predict for"),
+    ),
+    "distribution": (
+        ("elasticities", "the law of a choice is its probabilities: take predict(new)"),
+        ("", "it fits no law of an outcome given covariates"),
+    ),
+    "lr_test": (
+        ("test", "no likelihoods of two fits are compared here; take test('x = 0'), which is Wald's"),
+        ("", "it is no fit; ask the result that it is of"),
+    ),
+    "test": (("", "it has no estimates with a covariance; ask the result that it is of"),),
+    "nlcom": (("", "it has no estimates with a covariance; ask the result that it is of"),),
+    "glance": (("", "one row of a fit is glance() of its result"),),
+    "tidy": (
+        ("table", f"{_TIDY}table"),
+        ("to_frame", f"{_TIDY}to_frame()"),
+        ("functionals", f"{_TIDY}functionals(names).table()"),
+        ("", "it is printed; ask the result that it is of for tidy()"),
+    ),
+    "save": (
+        ("tidy", "what is saved is the result that it is of; keep tidy()"),
+        ("", "what is saved is the result that it is of; keep its table"),
+    ),
+    "summary": (("", "print it"),),
+    "plot": (("", "there is no picture of it; the result that it is of has plot()"),),
+    "as_latex": (("", "give its table to pandas: .to_latex()"),),
+    "as_markdown": (("", "give its table to pandas: .to_markdown()"),),
+}
+
 # what other packages call arguments, and how they are written here: the first that is taken there
 _KEYWORDS = [
     (
@@ -316,6 +374,9 @@ class OtherWords(TakesWords):
     other_words: ClassVar[Mapping[str, str]] = OTHER_WORDS
     lacks: ClassVar[Mapping[str, str]] = {}  # what others of its kind have: why not here, and what instead
 
+    def _has(self, name: str) -> bool:
+        return hasattr(type(self), name) or name in vars(self)
+
     if not TYPE_CHECKING:  # a type checker would take every name for known
 
         def __getattr__(self, name: str) -> NoReturn:
@@ -326,9 +387,12 @@ class OtherWords(TakesWords):
             form = re.sub("^(as|to)_", lambda found: "to_" if found[1] == "as" else "as_", name)
             for word in (form + "()" if form != name else "", self.other_words.get(name, "")):
                 first = re.split(r"\W", word, maxsplit=1)[0]
-                if word and (first == "de" or hasattr(type(self), first) or first in vars(self)):
+                if word and (first == "de" or self._has(first)):
                     break
             else:
                 word = ""
+            for attribute, reason in () if word else INSTEAD.get(name, ()):
+                if not attribute or self._has(attribute):
+                    raise WithheldAttributeError(f"{type(self).__name__} has no {name}: {reason}.")
             known = f"; it is called {word!r} here" if word else ""
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{known}")

@@ -34,7 +34,7 @@ from disteconometrics.data.transforms import CENTRED
 from disteconometrics.errors import FormulaError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
     "Factor",
@@ -110,6 +110,23 @@ class Formula:
     def right_variables(self) -> tuple[str, ...]:
         """Columns that the right side uses, in order of appearance.  Raises: nothing."""
         return tuple(dict.fromkeys(v for f in self.factors for v in f.variables))
+
+    def without(self, terms: Sequence[str]) -> str:
+        """The text without some terms, each as it stands there, or a column, in all terms that read it.
+
+        Raises: OptionError for one that is not there.
+        """
+        names = [":".join(self.factors[i].name for i in places) for _, places in self.terms]
+        reads = [{v for i in places for v in self.factors[i].variables} for _, places in self.terms]
+        gone = []
+        for term in (text.strip() for text in terms):
+            plain = term.strip("`")
+            found = [n for n, r in zip(names, reads, strict=True) if n and (n == term or plain in r)]
+            if not found:
+                known = ", ".join(name for name in names if name)
+                raise OptionError(f"{term!r} is no term of {self.text!r}; it has {known}.")
+            gone += found
+        return " - ".join([self.text, *dict.fromkeys(gone)])
 
     @property
     def lags(self) -> tuple[ast.Call, ...]:

@@ -15,6 +15,7 @@ from scipy import special
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.checks import flag, size_error, whole
+from disteconometrics.data.formula import parse_formula, split_top_level
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import as_given
@@ -61,6 +62,7 @@ from disteconometrics.inference.covariance import (
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
 from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import MEstimate, Refitting, ScoreSource
+from disteconometrics.inference.resample import take_rows
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.concave import ConcaveMaximum, inverse_root
 from disteconometrics.optim.separation import Separation
@@ -337,6 +339,7 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
 
     data_rows: Any  # of `FittedResult`, which a result inherits after this
     labels: Any
+    plot: Any
 
     @classmethod
     def of_rows(cls, model: Any, rows: Any, facts: Any, kind: CovarianceKind, use_t: Any) -> Any:
@@ -449,7 +452,8 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
 
         Parameters
         ----------
-        restricted : result of the same estimator whose columns are combinations of those here.
+        restricted : result of the same estimator whose columns are combinations of those here; or terms to
+            leave out, such as ``"age, C(region)"``, a variable in all its terms, for which it is fitted.
 
         Returns
         -------
@@ -459,7 +463,7 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
         Raises
         ------
         OptionError, NeedsData
-            OptionError if the models are not nested, or of another estimator.
+            OptionError if the models are not nested, or of another estimator, or there is no such term.
         WithheldError
             Under clusters, lags and sampling weights, under which it is not χ².
 
@@ -468,6 +472,8 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
         LikelihoodRatioWarning
             If the covariance is robust: the likelihood ratio is not.
         """
+        if isinstance(restricted, str):
+            restricted = self._without(restricted)
         if type(getattr(restricted, "model", None)) is not type(self.model):
             name = type(self.model).__name__
             raise OptionError(
@@ -483,6 +489,13 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
         texts = [f"{name} = 0" for name in self.labels()[1] if name not in kept]
         texts = texts if len(texts) == q else [f"{q} restrictions"]
         return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - restricted.llf), q)
+
+    def _without(self, terms: str) -> Any:
+        """The same model on the same rows without some terms, with the default covariance."""
+        design = self.data_rows().design
+        formula = parse_formula(self.model.formula, self.spec.dot).without(split_top_level(terms, ","))
+        kept = np.arange(len(design.table)) if design.kept is None else design.kept
+        return replace(self.model, formula=formula).fit(take_rows(design.table.data, kept))
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
@@ -752,6 +765,10 @@ class CategoryAnswers(MultiIndexAnswers):
         None takes the rows of the fit.
         """
         return Categorical(self.predicted(new).p, self.levels).named(self.spec.outcome.name)
+
+    def plot_effect(self, variable: str, **options: Any) -> Any:
+        """Draw the average probabilities of the categories along a variable; see `plots.shares`."""
+        return self.plot("shares", variable, **options)
 
     def _refitting(self) -> Refitting:
         labels = pd.Categorical(self.levels, self.levels, ordered=self.spec.outcome.kind == "ordered")

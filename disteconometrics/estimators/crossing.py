@@ -28,7 +28,7 @@ from disteconometrics.inference.resample import take_rows
 from disteconometrics.inference.survey import Survey, SurveyDesign, beside, check_units, units_of
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, printable
-from disteconometrics.words import TakesWords
+from disteconometrics.words import OtherWords, TakesWords
 
 __all__ = ["LEVELS", "ROBUST", "Counterfactual", "Crossable", "Crossing", "check_robust", "codes_of"]
 
@@ -128,7 +128,7 @@ def codes_of(
 
 
 @dataclass(frozen=True, eq=False)
-class Counterfactual:
+class Counterfactual(OtherWords):
     """The law of an outcome averaged over other rows: coefficients of the fit, covariates of these rows.
 
     ``law`` is it without errors; ``rows`` says what the rows are to those of the fit: "same", "independent",

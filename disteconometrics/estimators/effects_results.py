@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from disteconometrics.fields import Numbers
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.held import MOST_HIDDEN
 from disteconometrics.inference.variable_effects import BEST_LINEAR, CONTRAST, SLOPE
+from disteconometrics.pictures import Pictured
 from disteconometrics.tables import WIDTH, Section, Summary, number
 
 __all__ = ["WHOSE", "EffectsHeader", "EffectsResults", "saved_effects"]
@@ -24,7 +25,7 @@ WHOSE = {"population": "population", "sample": "these rows"}
 
 
 @dataclass(frozen=True, eq=False)
-class EffectsResults(Estimated):
+class EffectsResults(Estimated, Pictured):
     """Effects of variables on functionals, with one covariance: a table, tests, a summary.
 
     ``of`` names for each estimate its label, estimand and functional.  ``slopes`` are the average slopes
@@ -39,6 +40,8 @@ class EffectsResults(Estimated):
                                       estimand  estimate
     log(income): mean  best linear coefficient      0.86
     """
+
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
 
     values: Estimates
     slopes: Estimates

@@ -47,6 +47,7 @@ from disteconometrics.estimators.law_answers import (
     OF_EFFECTS,
     Answering,
     LawAnswers,
+    LawPictures,
     NewRows,
     no_error_of_average,
 )
@@ -163,7 +164,7 @@ class SavedHurdle:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesNames):
+class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesNames):
     """A fit with a mass: the logit ``occurs`` of being off it, the ``rest``, and answers of the whole law.
 
     ``rest`` is what the estimator gives on the rows off the mass; answers here are of all rows.  ``params``
@@ -191,7 +192,7 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         """That of a mass beside the law of the specification."""
         return f"Hurdle{type(self.model).__name__}"
 
-    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "density", "quantile_effects")
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "density", "quantile_effects", "quantile_fan")
     kinds: ClassVar[Mapping[str, str]] = {"effect": "quantile_effects"}
 
     @property

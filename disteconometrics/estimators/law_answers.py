@@ -67,6 +67,7 @@ __all__ = [
     "OF_EFFECTS",
     "Answering",
     "LawAnswers",
+    "LawPictures",
     "NewRows",
     "no_error_of_average",
 ]
@@ -242,6 +243,20 @@ def no_error_of_average() -> OptionError:
         "the averaged law, also of a logged outcome undone, have standard errors here; for others use "
         "de.bootstrap(estimator, data, statistic=...)."
     )
+
+
+class LawPictures:
+    """Pictures of the laws of numbers given covariates, by the words that users look for."""
+
+    plot: Any  # of `Pictured`, which a result inherits
+
+    def plot_fan(self, variable: str, **options: Any) -> Any:
+        """Draw conditional quantiles along a variable; see `plots.quantile_fan`."""
+        return self.plot("quantile_fan", variable, **options)
+
+    def plot_effect(self, variable: str, low: Any = None, high: Any = None, **options: Any) -> Any:
+        """Draw the effect of a variable along quantiles; see `plots.quantile_effects`."""
+        return self.plot("quantile_effects", variable, low, high, **options)
 
 
 class LawAnswers(Crossable):

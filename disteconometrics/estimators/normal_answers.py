@@ -21,7 +21,13 @@ from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.recorded import with_recording
 from disteconometrics.errors import CollinearityError, ConditioningWarning, warn_user
 from disteconometrics.estimators.index_laws import NormalRowLaws
-from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows, no_error_of_average
+from disteconometrics.estimators.law_answers import (
+    Answering,
+    LawAnswers,
+    LawPictures,
+    NewRows,
+    no_error_of_average,
+)
 from disteconometrics.estimators.law_results import by_differences
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates, check_level
@@ -94,7 +100,7 @@ def _columns(X: Array, columns: Sequence[int]) -> Array:
     return X[:, list(columns)]
 
 
-class NormalAnswers(LawAnswers):
+class NormalAnswers(LawPictures, LawAnswers):
     """What a result with a normal linear law answers: coefficients, σ, and the law of every row.
 
     The result gives ``coefficients`` and their ``covariance``, and that of these and σ; its rows give the
@@ -115,7 +121,7 @@ class NormalAnswers(LawAnswers):
     covariance: Covariance
     use_t: bool
 
-    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "quantile_effects")
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "quantile_effects", "quantile_fan")
     kinds: ClassVar[Mapping[str, str]] = {"effect": "quantile_effects"}
 
     @property

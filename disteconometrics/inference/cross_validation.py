@@ -35,7 +35,7 @@ from disteconometrics.inference.foreign import as_estimator
 from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.resample import seed_sequence, take_rows
 from disteconometrics.tables import printable
-from disteconometrics.words import TakesWords, tells_words
+from disteconometrics.words import OtherWords, tells_words
 
 __all__ = ["CrossValidation", "cross_validate"]
 
@@ -44,7 +44,7 @@ _MODULO = re.compile(r"row mod (\d+)")
 
 
 @dataclass(frozen=True, eq=False)
-class CrossValidation(TakesWords):
+class CrossValidation(OtherWords):
     """Held-out scores of estimators, row by row.
 
     ``log_scores`` and ``crps`` (n rows, estimators) are in the outcome's own units, NaN where a row has a

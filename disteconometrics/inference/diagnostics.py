@@ -37,7 +37,7 @@ from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 from disteconometrics.optim.newton import RankDeficient, maximise
 from disteconometrics.pictures import Pictured
 from disteconometrics.tables import printable
-from disteconometrics.words import TakesWords
+from disteconometrics.words import OtherWords
 
 __all__ = [
     "Calibration",
@@ -57,7 +57,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, eq=False)
-class HosmerLemeshow(TakesWords):
+class HosmerLemeshow(Pictured):
     """The Hosmer-Lemeshow test, and the ``table`` of observed and expected counts (G, 6) it rests on.
 
     Examples
@@ -68,8 +68,15 @@ class HosmerLemeshow(TakesWords):
       chi2(2) = 5.8984, p = 0.0524
     """
 
+    pictures: ClassVar[tuple[str, ...]] = ("calibration",)
+
     test: TestResult
     table: pd.DataFrame
+
+    def shares(self) -> pd.DataFrame:
+        """By group, rows, predicted and observed shares, and 95 % Wilson limits of the latter (G, 5)."""
+        rows = self.table["rows"]
+        return _shares(rows, self.table["expected_ones"] / rows, self.table["ones"] / rows)
 
     def __str__(self) -> str:
         return str(self.test)
@@ -190,7 +197,7 @@ def link_test(kernel: Kernel, y: Array, eta: Array, weights: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Classification(TakesWords):
+class Classification(OtherWords):
     """Predictions p > threshold against outcomes: ``table`` (2, 2), outcomes down, and ``measures``.
 
     Examples
@@ -431,19 +438,7 @@ def calibration(
     codes = _groups(p, groups)
     count = np.bincount(codes, w)
     mean, share = np.bincount(codes, w * p) / count, np.bincount(codes, w * y) / count
-    z2 = float(special.ndtri(0.975)) ** 2
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = np.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)
-    table = pd.DataFrame(
-        {
-            "rows": count,
-            "predicted": mean,
-            "observed": share,
-            "conf_low": centre - half,
-            "conf_high": centre + half,
-        },
-        index=pd.RangeIndex(1, len(count) + 1, name="group"),
-    )
+    table = _shares(count, mean, share)
     if withheld is not None:
         table[["conf_low", "conf_high"]] = np.nan
     intercept = intercept_se = slope = slope_se = float("nan")
@@ -456,6 +451,19 @@ def calibration(
         intercept_se = slope_se = float("nan")
     brier = float(w @ (y - p) ** 2 / w.sum())
     return Calibration(intercept, intercept_se, slope, slope_se, brier, table, withheld)
+
+
+def _shares(count: Any, mean: Any, share: Any) -> pd.DataFrame:
+    """Predicted and observed shares (G,) of groups with so many rows, and Wilson's limits."""
+    z2 = float(special.ndtri(0.975)) ** 2
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = np.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)
+    columns = {"rows": count, "predicted": mean, "observed": share}
+    columns |= {"conf_low": centre - half, "conf_high": centre + half}
+    return pd.DataFrame(
+        {name: np.asarray(column) for name, column in columns.items()},
+        index=pd.RangeIndex(1, len(count) + 1, name="group"),
+    )
 
 
 def _last_of(y: Array, X: Array, weights: Array | None, offset: Array | None) -> tuple[float, float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import FewClustersWarning, OptionError, WithheldError, warn_user
 from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
 from disteconometrics.tables import printable
-from disteconometrics.words import OtherWords, TakesWords
+from disteconometrics.words import OtherWords
 
 __all__ = [
     "UNEVEN",
@@ -75,7 +75,7 @@ def as_far_out(normal: float, df: float) -> float:
 
 
 @dataclass(frozen=True)
-class TestResult(TakesWords):
+class TestResult(OtherWords):
     """A hypothesis test that prints itself.
 
     ``statistic`` follows ``law`` ("chi2", "F", "z" or "t") with ``df`` degrees of freedom (numerator first)
@@ -251,7 +251,7 @@ class ClusterCount(int):
 
 
 @dataclass(frozen=True, eq=False)
-class Estimates(TakesWords):
+class Estimates(OtherWords):
     """Named estimates, their covariance and the degrees of freedom of t (infinite: normal).
 
     Parameters
@@ -280,6 +280,13 @@ class Estimates(TakesWords):
     a       1.0        0.5        2.0    0.046      0.02       1.98
     b       2.0        1.0        2.0    0.046      0.04       3.96
     """
+
+    lacks: ClassVar[Mapping[str, str]] = {
+        "plot": "draw it by de.plots.coefficients(estimates)",
+        "tidy": "its numbers are table()",
+        "test": "take wald('a = b'), of one or several hypotheses",
+        "nlcom": "take function('a / b'), or linear('a - b')",
+    }
 
     names: tuple[str, ...]
     values: Array

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import AnyArray, Array, as_floats
+from disteconometrics.arrays import AnyArray, Array, Mask, as_floats
 from disteconometrics.checks import whole
 from disteconometrics.data.table import list_names
 from disteconometrics.distributions.atom import WithMass
@@ -36,6 +36,7 @@ from disteconometrics.plots.style import (
     finish,
     heading,
     legend_above,
+    name_levels,
     prepare,
     shade,
     write,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["conditional_densities", "density", "pit_histogram", "quantile_effects", "quantile_fan"]
 
 POINTS = 200  # of a density
+BOX = 0.5  # width of that of a level
 FAN = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 
@@ -270,12 +272,16 @@ def quantile_fan(
     points: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw conditional quantiles along a number, the others at typical values, over the rows of the fit.
+    """Draw conditional quantiles along a variable, the others at typical values, over the rows of the fit.
+
+    Along a number they are bands; of text, categories, true/false, 0-1 and ``C(...)`` every level has its box
+    (the middle pairs of levels), its whiskers (the outer ones) and its median.  Bands end at a cap or floor
+    beyond which records tell nothing.
 
     Parameters
     ----------
-    result : a density's result with its rows.
-    variable : str, a numeric column of the right side.
+    result : the result of a law given covariates, with its rows.
+    variable : str, a column of the right side.
     at : mapping or None, values of the other variables; those not named are at their median or most frequent
         level.
     levels : quantile levels, symmetric about .5 so that they pair up into bands.
@@ -285,7 +291,8 @@ def quantile_fan(
     Returns
     -------
     matplotlib Axes
-        Its ``.data`` is a DataFrame by value of the variable with a column per level.
+        Its ``.data`` is a DataFrame by value of the variable with a column per level, NaN where records tell
+        nothing.
 
     Raises
     ------
@@ -305,34 +312,42 @@ def quantile_fan(
     _check_variables(result.spec, *(at or {}), variable)
     row = _typical(result.spec.variables, rows, at or {})
     x = rows.column(variable, "the formula")
-    grid = _grid(x)
+    steps = _steps(rows, variable)
+    grid = _grid(x) if steps is None else steps
     del row[variable]
     tau = sorted(float(t) for t in levels)
     others = {name: [value] * len(grid) for name, value in row.items()}
     q, held = np.asarray(result.distribution({variable: grid, **others}).quantile(tau)), _told_of(result)
-    q = np.where(held.hidden(q), np.nan, q)
+    hidden, shown = held.hidden(q), np.clip(q, held.low, held.high)
     axes = prepare(ax, FLAT)
     if points:
-        _draw_rows(axes, x.to_numpy(), rows.y, rows.design.records)
-    for end in (held.low, held.high):
-        if np.isfinite(end):
-            axes.axhline(end, color=MIDDLE, linewidth=0.8, linestyle=":")
-    _draw_fan(axes, grid, q, tau)
+        places = x.to_numpy() if steps is None else _beside(x.to_numpy(), steps)
+        _draw_rows(axes, places, rows.y, rows.design.records)
+    for end in filter(np.isfinite, (held.low, held.high)):
+        axes.axhline(end, color=MIDDLE, linewidth=0.8, linestyle=":")
+    if steps is None:
+        _draw_fan(axes, np.asarray(grid), shown, hidden, tau)
+    else:
+        _draw_boxes(axes, shown, hidden, tau, steps)
     if row:
         heading(axes, f"at {_written(row)}", color=DARK)
+    q = np.where(hidden, np.nan, q)
     table = pd.DataFrame(q, index=pd.Index(grid, name=variable), columns=[f"q[{t:g}]" for t in tau])
     return finish(axes, variable, f"{result.labels()[0]}, quantiles", table)
 
 
-def _grid(x: pd.Series) -> Array:
+def _steps(rows: Any, variable: str) -> list[Any] | None:
+    """The levels of a variable, both values of a 0-1 column; None for other numbers."""
+    levels = rows.scenario().levels(variable)
+    if levels is not None:
+        return list(levels)
+    return [0.0, 1.0] if np.isin(rows.column(variable, "the formula"), (0, 1)).all() else None
+
+
+def _grid(x: pd.Series) -> list[float]:
     """Sixty values of a number, from its 1st to its 99th percentile."""
-    if not pd.api.types.is_numeric_dtype(x):
-        raise OptionError(
-            f"{x.name!r} has levels, not numbers: draw de.plots.conditional_densities(res, table) "
-            f"of a table with a row for each level of {x.name}."
-        )
     low, high = np.quantile(x.to_numpy(dtype=np.float64), [0.01, 0.99])
-    return np.linspace(low, high, 60)
+    return list(np.linspace(low, high, 60))
 
 
 def _draw_rows(ax: Any, x: AnyArray, y: Array, records: Any = None) -> None:
@@ -362,16 +377,53 @@ def _told_of(result: Any) -> Held:
     return held
 
 
-def _draw_fan(ax: Any, x: Array, q: Array, tau: Sequence[float]) -> None:
-    """Quantiles (m, levels) along x (m,): pairs of levels as bands, the outer ones and the median named."""
+def _draw_fan(ax: Any, x: Array, q: Array, hidden: Mask, tau: Sequence[float]) -> None:
+    """Quantiles (m, levels) along x (m,): pairs of levels as bands, the outer ones and the median named.
+
+    Bands and lines run to the end of what records tell, lines no further.
+    """
     last = len(tau) - 1
     for i in range(len(tau) // 2):
         shade(ax, x, q[:, i], q[:, last - i], 0.16)
     for i, t in enumerate(tau):
-        middle = abs(t - 0.5) < 1e-12
-        ax.plot(x, q[:, i], color=ACCENT, linewidth=1.8 if middle else 0.7)
-        if (middle or i in (0, last)) and np.isfinite(q[-1, i]):
+        middle, out = abs(t - 0.5) < 1e-12, hidden[:, i]
+        alone = out & np.append(out[1:], True) & np.insert(out[:-1], 0, True)
+        ax.plot(x, np.where(alone, np.nan, q[:, i]), color=ACCENT, linewidth=1.8 if middle else 0.7)
+        if (middle or i in (0, last)) and not out[-1]:
             write(ax, f"{t:g}", (x[-1], q[-1, i]), (3, 0), va="center")
+
+
+def _draw_boxes(ax: Any, q: Array, hidden: Mask, tau: Sequence[float], steps: Sequence[Any]) -> None:
+    """Quantiles (m, levels) at m steps of a covariate: a box for every pair, the outer pair as whiskers."""
+    from matplotlib.patches import Rectangle
+
+    last, place = len(tau) - 1, np.arange(len(q))
+    pairs = [(i, last - i) for i in range(len(tau) // 2)]
+    for low, high in pairs[:1]:
+        ax.vlines(place, q[:, low], q[:, high], color=ACCENT, linewidth=1.0)
+    for low, high in pairs[1:]:
+        for x in place:
+            corner, height = (x - BOX / 2, q[x, low]), q[x, high] - q[x, low]
+            ax.add_patch(Rectangle(corner, BOX, height, color=ACCENT, alpha=0.2, linewidth=0))
+    for i, t in enumerate(tau):
+        middle, told = abs(t - 0.5) < 1e-12, place[~hidden[:, i]]
+        half = BOX / 2 if middle else BOX / 6
+        if middle or i in (0, last):
+            ends = told - half, told + half
+            ax.hlines(q[told, i], *ends, color=ACCENT, linewidth=1.8 if middle else 1.0)
+            if len(told) and told[-1] == place[-1]:
+                write(ax, f"{t:g}", (told[-1] + BOX / 2, q[told[-1], i]), (3, 0), va="center")
+    name_levels(ax, [f"{v:g}" if isinstance(v, float) else str(v) for v in steps])
+    ax.set_xlim(-0.6, len(q) - 0.4)
+
+
+def _beside(x: AnyArray, levels: Sequence[Any]) -> Array:
+    """Places (n,) of rows at their levels, spread inside the boxes evenly and the same every time."""
+    place = np.full(len(x), np.nan)
+    for i, value in enumerate(levels):
+        rows = np.flatnonzero(x == value)
+        place[rows] = i + 0.8 * BOX * ((0.5 + 0.618034 * np.arange(len(rows))) % 1 - 0.5)
+    return place
 
 
 def _written(values: Mapping[str, Any], numbers: tuple[type, ...] = (float,)) -> str:

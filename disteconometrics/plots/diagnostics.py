@@ -11,7 +11,7 @@ import numpy as np
 
 from disteconometrics.checks import whole
 from disteconometrics.errors import OptionError
-from disteconometrics.inference.diagnostics import Calibration, Influence, RocCurve
+from disteconometrics.inference.diagnostics import Calibration, HosmerLemeshow, Influence, RocCurve
 from disteconometrics.plots.style import (
     ACCENT,
     CURVE,
@@ -23,7 +23,7 @@ from disteconometrics.plots.style import (
     finish,
     prepare,
     small,
-    write,
+    write_apart,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def calibration(result: Any, *, ax: Axes | None = None, groups: int = 10, data: 
 
     Parameters
     ----------
-    result : the result of a binary outcome, or Calibration as ``res.calibration()`` returns it.
+    result : the result of a binary outcome, or Calibration as ``res.calibration()`` returns it, or
+        HosmerLemeshow, whose test is printed with its groups.
     ax : matplotlib Axes or None for a new figure.
     groups : int, groups between quantiles of the probabilities.
     data : table of other rows to judge the result on, None for the rows of the fit.
@@ -127,16 +128,24 @@ def calibration(result: Any, *, ax: Axes | None = None, groups: int = 10, data: 
     [[0.042, 0.0], [0.116, 0.25], [0.424, 0.25], [0.793, 0.875]]
     >>> plt.close(ax.figure)
     """
-    found = _of(result, Calibration, "calibration", data, groups=groups)
-    table = found.table.copy()
-    words = f"Brier {found.brier:.3f}"
-    if np.isfinite(found.slope):
-        line = f"Slope {found.slope:.2f}, intercept {found.intercept + 0.0:.2f}\n".replace("-0.00", "0.00")
-        words = line + words
+    if isinstance(result, HosmerLemeshow):
+        table, words = result.shares(), f"Hosmer-Lemeshow p = {result.test.p_value:.3f}"
+    else:
+        found = _of(result, Calibration, "calibration", data, groups=groups)
+        table, words = found.table.copy(), _slope_words(found)
     axes = prepare(ax, SQUARE)
     _square(axes, words)
     draw_intervals(axes, table["predicted"], table["observed"], table["conf_low"], table["conf_high"])
     return finish(axes, "Predicted probability", "Observed share", table)
+
+
+def _slope_words(found: Calibration) -> str:
+    """Slope and intercept where they are numbers, and the Brier score."""
+    words = f"Brier {found.brier:.3f}"
+    if np.isfinite(found.slope):
+        line = f"Slope {found.slope:.2f}, intercept {found.intercept + 0.0:.2f}\n".replace("-0.00", "0.00")
+        words = line + words
+    return words
 
 
 def influence(result: Any, *, ax: Axes | None = None, label: int = 3) -> Axes:
@@ -177,8 +186,6 @@ def influence(result: Any, *, ax: Axes | None = None, label: int = 3) -> Axes:
     axes.set_ylim(bottom=0)
     axes.margins(x=0.08, y=0.08)
     axes.locator_params(nbins=6)
-    middle = float(np.mean(axes.get_xlim()))
-    for name, row in table.nlargest(label, "cooks_distance").iterrows():
-        shift, side = (-5, "right") if row["leverage"] > middle else (5, "left")
-        write(axes, str(name), (row["leverage"], row["cooks_distance"]), (shift, 0), ha=side, va="center")
+    named = table.nlargest(label, "cooks_distance")
+    write_apart(axes, list(map(str, named.index)), named["leverage"], named["cooks_distance"])
     return finish(axes, "Leverage", "Cook's distance", table)

@@ -32,6 +32,7 @@ from disteconometrics.plots.style import (
     draw_intervals,
     finish,
     legend_above,
+    name_levels,
     prepare,
     shade,
     write,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["coefficient_process", "coefficients", "decomposition", "effect", "lorenz_curves", "shares"]
 
 BINS = 30
+HIDDEN = 0.03  # share of the picture that a dot takes, and intervals behind it
 HISTOGRAM_HEIGHT = 0.09  # height of the histogram at the foot, as a share of the picture
 
 
@@ -93,8 +95,9 @@ def coefficients(
     ax : matplotlib Axes or None for a new figure.
     level : float in (0, 1), confidence level; None is that of the estimates, 0.95 unless they were asked for
         at another.
-    drop : one or several names to leave out; None is the intercept, and of measures of inequality those in
-        units of the outcome and ratios of quantiles, beside shares and indices.
+    drop : one or several names to leave out; None is what the null model has too (intercepts, thresholds),
+        and of measures of inequality those in units of the outcome and ratios of quantiles, beside shares and
+        indices.
     names : dict from names to the labels to print, or None.
     odds_ratios : bool, draw exp(β) on a logarithmic axis with a line at one.
 
@@ -124,9 +127,8 @@ def coefficients(
     estimates = result if isinstance(result, Estimates) else result.estimates
     scale, level = _scale(result), estimates.level if level is None else check_level(level)
     other_scales = tuple(getattr(result, "other_scales", ())) if drop is None else ()
-    left_out = (
-        (drop,) if isinstance(drop, str) else tuple(("Intercept", *other_scales) if drop is None else drop)
-    )
+    null = ("Intercept", *_of_null_model(result), *other_scales) if drop is None else drop
+    left_out = (null,) if isinstance(null, str) else tuple(null)
     table = _chosen(estimates, level, left_out, names or {})
     if hasattr(result, "conf_int"):  # limits of its own, as those of a bootstrap
         table[["conf_low", "conf_high"]] = result.conf_int(level=level).loc[table.index].to_numpy()
@@ -288,6 +290,12 @@ def lorenz_curves(result: Any, *, level: float = 0.95, band: bool = True, ax: Ax
     return finish(axes, f"share of the {whose}, poorest first", "share of the total", data)
 
 
+def _of_null_model(result: Any) -> list[str]:
+    """Names of estimates that a model without regressors has too: constants of categories, thresholds."""
+    tested = getattr(result, "tested", ())
+    return [n for i, n in enumerate(result.estimates.names) if i not in tested] if len(tested) else []
+
+
 def _what(scale: str, odds_ratios: bool, result: Any) -> str:
     """What the coefficients of a binary outcome are, such as ``Log-odds of inlf = 1``."""
     what, outcome = "Odds ratio" if odds_ratios else scale.capitalize(), result.spec.outcome
@@ -332,6 +340,9 @@ def _draw_whiskers(ax: Any, table: pd.DataFrame, null: float) -> None:
     ax.axvline(null, color=MIDDLE, linewidth=0.8, zorder=0)
     ax.hlines(place[finite], low[finite], high[finite], color=ACCENT, linewidth=1.4, alpha=0.55)
     ax.plot(values[finite], place[finite], "o", color=ACCENT, markersize=5)
+    if not null:
+        ax.locator_params(axis="x", nbins=6)
+        _write_small(ax, values, low, high, finite)
     if not finite.any():
         ax.set_xlim((0.1, 10) if null else (-1, 1))
         ax.set_xticks([null])
@@ -339,6 +350,15 @@ def _draw_whiskers(ax: Any, table: pd.DataFrame, null: float) -> None:
         _ratio_ticks(ax)
     for i in np.flatnonzero(~finite):
         _say_infinite(ax, int(i), values[i], null)
+
+
+def _write_small(ax: Any, values: Array, low: Array, high: Array, finite: Mask) -> None:
+    """Beside dots whose interval they hide, estimate and limits: effects of variables in small units."""
+    left, right = ax.get_xlim()
+    for i in np.flatnonzero(finite & (high - low < HIDDEN * (right - left))):
+        words = f"{values[i]:.2g} ({low[i]:.2g}, {high[i]:.2g})"
+        near, side = (-7, "right") if values[i] > 0.3 * left + 0.7 * right else (7, "left")
+        write(ax, words, (values[i], i), (near, 0), ha=side, va="center")
 
 
 def _ratio_ticks(ax: Any) -> None:
@@ -509,7 +529,7 @@ def shares(
         else:
             axes.fill_between(x, bottoms[:, j], tops[:, j], color=color, linewidth=0, label=label)
     if few:
-        axes.set_xticks(x, [_label(v) for v in table.index])
+        name_levels(axes, [_label(v) for v in table.index])
     axes.set_ylim(0, 1)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, reverse=True)
     return finish(axes, name, f"P({result.spec.outcome.name})", table)
@@ -558,11 +578,7 @@ def _draw_levels(ax: Any, table: pd.DataFrame) -> None:
     bare = table["conf_low"].isna().to_numpy()
     draw_intervals(ax, place[~bare], p[~bare], table["conf_low"][~bare], table["conf_high"][~bare])
     ax.plot(place[bare], p[bare], "o", color=ACCENT, markersize=5, markerfacecolor="white")
-    labels = [_label(v) for v in table.index]
-    crowded = sum(map(len, labels)) + 2 * len(labels) > 34
-    slant: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
-    ax.set_xticks(place, labels, **slant)
-    ax.tick_params(axis="x", length=0)
+    name_levels(ax, [_label(v) for v in table.index])
     ax.set_xlim(-0.6, len(table) - 0.4)
 
 

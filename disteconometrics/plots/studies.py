@@ -34,6 +34,7 @@ from disteconometrics.plots.style import (
     WIDTH,
     finish,
     heading,
+    legend_above,
     prepare,
     shade,
     small,
@@ -341,7 +342,7 @@ def nested_loop(
     axes.set_xlim(0, len(mc.cells))
     axes.set_xticks([])
     if len(mc.estimators) > 1:
-        axes.legend(frameon=False, fontsize=small(axes), loc="upper right")
+        legend_above(axes, ncols=len(mc.estimators) if len(mc.estimators) < 5 else 3)
     return finish(axes, "Cells of the grid", f"{WORDS.get(measure, measure)} of {parameter}", data)
 
 

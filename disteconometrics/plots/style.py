@@ -5,6 +5,8 @@ Pictures change no setting of matplotlib: what they want is said with each line 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -22,10 +24,12 @@ __all__ = [
     "finish",
     "heading",
     "legend_above",
+    "name_levels",
     "prepare",
     "shade",
     "small",
     "write",
+    "write_apart",
 ]
 
 # Okabe and Ito's colours, which remain different to the colour-blind; the first is the accent
@@ -36,6 +40,7 @@ WIDTH = 4.5  # inches: printed at 8 cm, ten points become seven
 FLAT = 0.72 * WIDTH  # height of a curve over a variable
 CURVE = 1.7  # width of the line that a picture is about
 MOST_DOTS = 3_000  # of a scatter
+MOST_LETTERS = 40  # below a picture in one line, the longest name times the number of names
 FRACTION_BY_DATA = ("axes fraction", "data")  # beside the picture, at the height of a value
 
 
@@ -110,6 +115,70 @@ def write(
     """
     look = {"textcoords": "offset points", "color": DARK, "fontsize": small(ax)}
     ax.annotate(words, at, shift, **look | options)
+
+
+def write_apart(ax: Any, words: Sequence[str], x: Any, y: Any) -> None:
+    """Write small words (m,) beside dots (m,), each where it covers neither another one nor its dot.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> ax = prepare(None, FLAT)
+    >>> write_apart(ax, ["a", "b"], [0.5, 0.51], [0.5, 0.5])
+    >>> [text.get_text() for text in ax.texts]
+    ['a', 'b']
+    >>> plt.close(ax.figure)
+    """
+    ax.autoscale_view()  # the scale that the dots will have
+    dots = ax.transData.transform(np.column_stack([x, y]).astype(np.float64))
+    point = ax.figure.dpi / 72
+    left, right = ax.get_window_extent().intervalx
+    taken = [(a - 2 * point, b - 2 * point, a + 2 * point, b + 2 * point) for a, b in dots]
+    for word, at, dot in zip(words, zip(x, y, strict=True), dots, strict=True):
+        size = 0.62 * small(ax) * len(word) * point, small(ax) * point
+        boxes = [_box(dot, (dx * point, dy * point), size, ha) for (dx, dy), ha in _SIDES]
+        inside = [left <= box[0] and box[2] <= right for box in boxes]
+        covers = [
+            sum(map(partial(_meet, box), taken)) + 9 * (not ok) for box, ok in zip(boxes, inside, strict=True)
+        ]
+        best = int(np.argmin(covers))
+        taken.append(boxes[best])
+        (shift, ha) = _SIDES[best]
+        write(ax, word, at, shift, ha=ha, va="center")
+
+
+_HEIGHTS = (0, 10, -10, 20, -20, 30, -30)  # points above a dot
+_SIDES = [((5 * s, dy), side) for dy in _HEIGHTS for s, side in ((1, "left"), (-1, "right"))]
+Box = tuple[float, float, float, float]
+
+
+def _box(dot: Any, shift: tuple[float, float], size: tuple[float, float], ha: str) -> Box:
+    """Left, bottom, right and top (pixels) of words at a dot."""
+    x = dot[0] + shift[0] - (size[0] if ha == "right" else 0)
+    y = dot[1] + shift[1] - size[1] / 2
+    return x, y, x + size[0], y + size[1]
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def name_levels(ax: Any, labels: Sequence[str]) -> None:
+    """Name levels at 0, 1, … below the picture, slanted where they would run into one another.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> ax = prepare(None, FLAT)
+    >>> name_levels(ax, ["management", "office", "services", "technical"])
+    >>> ax.get_xticklabels()[0].get_rotation()
+    35.0
+    >>> plt.close(ax.figure)
+    """
+    crowded = len(labels) * max(map(len, labels), default=0) + 2 * len(labels) > MOST_LETTERS
+    slant: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    ax.set_xticks(range(len(labels)), labels, **slant)
+    ax.tick_params(axis="x", length=0)
 
 
 def heading(ax: Any, words: str, **options: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from disteconometrics.errors import OptionError
 from disteconometrics.tables import Section, Summary
-from disteconometrics.words import TakesWords, tells_words
+from disteconometrics.words import OtherWords, tells_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ LONGEST = 44  # characters of a cell of the printed table; `to_frame` has them w
 
 
 @dataclass(frozen=True)
-class Evidence(TakesWords):
+class Evidence(OtherWords):
     """References that an answer reproduces and what its 95 % limits cover; it prints as a table.
 
     Parameters

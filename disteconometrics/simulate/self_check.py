@@ -9,9 +9,10 @@ this many clusters.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from disteconometrics.simulate.dgp import pseudo_true
 from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number, printable
-from disteconometrics.words import TakesWords
+from disteconometrics.words import OtherWords, TakesWords
 
 __all__ = ["SelfCheck", "SelfChecking", "self_check"]
 
@@ -263,7 +264,7 @@ def _process(of: Refitting, design: str, law: Any) -> _Fitted | _Pairs | _Cluste
 
 
 @dataclass(frozen=True, eq=False)
-class SelfCheck(TakesWords):
+class SelfCheck(OtherWords):
     """A result checked by simulation: the study behind it, a table, and a verdict in a sentence.
 
     ``study`` holds the replications; ``design`` says how data were drawn, ``other_law`` whether from a law
@@ -303,6 +304,18 @@ class SelfCheck(TakesWords):
         if self.other_law:
             found["truth_error"] = wide.get("truth_mcse", nan)
         return pd.DataFrame(found)
+
+    def tidy(self) -> pd.DataFrame:
+        """All measures of the study in long form, as `MonteCarloResults.tidy` gives them."""
+        return self.study.tidy()
+
+    def plot(self, kind: str | None = None, *args: Any, **options: Any) -> Any:
+        """Draw a picture of the study by its name; see `MonteCarloResults.plot`."""
+        return self.study.plot(kind, *args, **options)
+
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Write the study to a file, which `disteconometrics.load` reads; see `MonteCarloResults.save`."""
+        self.study.save(path)
 
     @property
     def premise(self) -> str:

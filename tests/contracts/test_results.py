@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import re
 import warnings
 from contextlib import suppress
 from dataclasses import fields
@@ -48,7 +49,7 @@ def numbers(result: Any) -> Any:
 
 
 def test_the_table_has_every_kind_of_file_and_class() -> None:
-    answers = {"Bootstrap", "Margins"}  # saved, but no results of an estimator
+    answers = {"Bootstrap", "Margins", "MonteCarlo"}  # saved, but no results of an estimator
     assert {fitted(n).file_kind for n in RESULTS} == set(KINDS) - answers
 
 
@@ -84,6 +85,59 @@ def test_it_prints_in_three_forms(name: str) -> None:
     assert result._repr_html_() == summary.as_html()
     assert repr(result).startswith("<")
     assert repr(result).endswith(">")
+
+
+WORDS = (
+    *("summary", "tidy", "glance", "as_latex", "as_markdown", "plot", "save", "test", "nlcom", "predict"),
+    *("distribution", "lr_test", "margins", "plot_effect", "plot_fan"),
+)
+
+
+def without(words: dict[str, str] | Any) -> str:
+    """What is neither there nor explained of an object."""
+    said = []
+    for word in WORDS:
+        try:
+            getattr(words, word)
+        except AttributeError as error:
+            if not re.search(r"has no \w+: \w.{8}|it is called '\w", str(error)):
+                said.append(f"{word}: {error}")
+    return "; ".join(said)
+
+
+def test_what_others_have_it_has_or_says_why_not(name: str) -> None:
+    result = fitted(name)
+    assert without(result) == ""
+    for word in ("summary", "tidy", "glance", "plot", "save", "test"):
+        assert hasattr(result, word)
+
+
+def others() -> dict[str, Any]:
+    logit, flow = fitted("Logit"), fitted("FlowDensity")
+    check = logit.monte_carlo(20, seed=1)
+    drawn = de.bootstrap(de.Logit("GRADE ~ GPA"), table("spector"), reps=50, seed=1)
+    found = {type(x).__name__: x for x in (logit.margins(), drawn, check, check.study, flow.effects())}
+    for x in (
+        logit.roc(),
+        logit.calibration(),
+        logit.hosmer_lemeshow(),
+        logit.influence(),
+        logit.test("GPA"),
+    ):
+        found[type(x).__name__] = x
+    for x in (logit.classification(), flow.functionals(["mean"]), logit.summary(), de.compare([logit])):
+        found[type(x).__name__] = x
+    crossed = fitted("NormalRegression").with_cov("HC1").counterfactual(table("engel").head(50))
+    process = fitted("DistributionRegression").process("income")
+    cv = de.cross_validate(de.NormalRegression("foodexp ~ income"), table("engel"), folds=3, seed=1)
+    return found | {"Counterfactual": crossed, "CoefficientProcess": process, "CrossValidation": cv}
+
+
+def test_what_results_give_has_the_same_words_or_says_why_not() -> None:
+    found = others()
+    assert {name: lost for name, x in found.items() if (lost := without(x))} == {}
+    for name in ("MarginsResults", "BootstrapResults", "SelfCheck", "MonteCarloResults"):
+        assert all(hasattr(found[name], word) for word in ("summary", "tidy", "plot", "save")), name
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

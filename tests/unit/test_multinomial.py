@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from matplotlib import pyplot as plt
 
 import disteconometrics as de
 from disteconometrics.errors import (
@@ -149,6 +150,24 @@ def test_shares_along_a_variable_are_average_predictions() -> None:
         np.testing.assert_allclose(fit.probability_shares("x", rows=50).sum(axis=1), 1)
     with pytest.raises(OptionError, match="no value"):
         fit.probability_shares("x", at=[])
+
+
+def test_likelihood_ratios_take_terms_and_effects_are_drawn() -> None:
+    fair = de.datasets.fair().iloc[::3].reset_index(drop=True)
+    fair.loc[fair.index[:9], "age"] = np.nan  # rows that the smaller model would have
+    f = "rate_marriage ~ {}yrs_married + I(yrs_married**2) + C(religious)"
+    for model in (de.MultinomialLogit, de.OrderedLogit):
+        res = model(f.format("age + ")).fit(fair)
+        small = model(f.format("")).fit(fair.dropna())
+        assert res.lr_test("age").statistic == pytest.approx(res.lr_test(small).statistic)
+        linear = model("rate_marriage ~ age + C(religious)").fit(fair)
+        assert res.lr_test("yrs_married").df == res.lr_test(linear).df
+        assert res.lr_test("yrs_married, age").df[0] > res.lr_test("age").df[0]
+        assert res.lr_test("I(yrs_married ** 2)").df == res.lr_test("age").df
+        with pytest.raises(OptionError, match="'educ' is no term"):
+            res.lr_test("educ")
+        pd.testing.assert_frame_equal(res.plot_effect("age").data, res.probability_shares("age"))
+    plt.close("all")
 
 
 def test_weights_count_rows_and_scale_away() -> None:

@@ -227,6 +227,72 @@ def test_separation_is_drawn_and_said() -> None:
     assert step.conf_low.isna().all()
 
 
+def test_levels_of_a_covariate_have_boxes_in_a_fan_and_numbers_a_band() -> None:
+    data = table().assign(wage=lambda d: np.exp(0.1 * np.arange(len(d)) % 3))
+    data["flag"], data["job"] = (
+        np.arange(len(data)) % 2,
+        np.array(["clerk", "driver", "cook"])[data.index % 3],
+    )
+    fit = de.NormalRegression("wage ~ flag + job").fit(data)
+    for name, levels in {"flag": [0.0, 1.0], "job": ["clerk", "cook", "driver"]}.items():
+        ax = fit.plot_fan(name, levels=[0.1, 0.25, 0.5, 0.75, 0.9])
+        assert ax.data.index.tolist() == levels
+        assert len(ax.patches) == len(levels)
+        row = {"flag": [0], "job": [data["job"].mode()[0]]} | {name: [levels[1]]}
+        want = fit.distribution(row).quantile([0.25, 0.75])[0]
+        box = ax.patches[1]
+        np.testing.assert_allclose([box.get_y(), box.get_y() + box.get_height()], want)
+        assert box.get_x() < 1 < box.get_x() + box.get_width()
+
+
+def test_a_fan_ends_at_a_cap_and_its_numbers_stop_there() -> None:
+    engel = de.datasets.engel().assign(food=lambda d: d["foodexp"].clip(upper=700))
+    fit = de.FlowDensity("topcoded(food, at=700) ~ income").fit(engel)
+    ax = fit.plot_fan("income", levels=[0.1, 0.5, 0.9])
+    top = ax.data["q[0.9]"]
+    assert 0 < top.isna().sum() < len(top)
+    assert top.max() <= 700
+    bands = [path.vertices[:, 1].max() for c in ax.collections for path in c.get_paths()]
+    assert max(bands) == 700  # the band runs into the cap, where its line stops
+    curves = [line for line in ax.lines if len(line.get_xdata()) == len(top)]
+    assert np.isfinite(curves[-1].get_ydata()).sum() == top.notna().sum() + 1
+    assert np.nanmax(curves[-1].get_ydata()) == 700
+
+
+def _box(ax: Axes, text: Text) -> tuple[float, float, float, float]:
+    ax.figure.canvas.draw()
+    return tuple(text.get_window_extent().extents)
+
+
+def test_names_of_influential_rows_do_not_cover_one_another() -> None:
+    rng = np.random.default_rng(0)
+    x = np.repeat([0.0, 0.01, 3.0], [60, 60, 6]) + 0.01 * rng.normal(size=126)
+    data = pd.DataFrame({"x": x, "y": (rng.random(126) < 0.4).astype(int)})
+    ax = de.Logit("y ~ x").fit(data).influence().plot(label=6)
+    boxes = [_box(ax, text) for text in ax.texts]
+    assert len(boxes) == 6
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_effects_too_small_to_see_are_written_out() -> None:
+    data = table().assign(days=lambda d: 365.0 * np.arange(len(d)) / 40)
+    rng = np.random.default_rng(1)
+    data["z"], data["won"] = rng.normal(size=len(data)), (rng.random(len(data)) < 0.5).astype(int)
+    margins = de.Logit("won ~ z + days").fit(data).margins()
+    texts = [text.get_text() for text in margins.plot().texts]
+    low, high = margins.conf_int().loc["days"]
+    assert texts == [f"{margins.params['days']:.2g} ({low:.2g}, {high:.2g})"]
+
+
+def test_a_hosmer_lemeshow_test_draws_its_groups() -> None:
+    found = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector()).hosmer_lemeshow(groups=4)
+    ax = found.plot()
+    np.testing.assert_allclose(ax.data["observed"] * ax.data["rows"], found.table["ones"])
+    assert f"p = {found.test.p_value:.3f}" in ax.texts[0].get_text()
+
+
 def test_figures_and_axes() -> None:
     res = de.Logit(LONG).fit(D)
     fig, (left, right) = plt.subplots(1, 2)

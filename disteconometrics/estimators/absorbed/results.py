@@ -61,7 +61,9 @@ _EFFECTS = "effects on laws have no errors beside absorbed effects; take "
 _RESIDUALS = "take the outcome less predict()"
 # what fits without absorbed effects have
 LACKS = {
-    **dict.fromkeys(("effect", "plot_effect", "functionals", "counterfactual"), f"{_EFFECTS}predict(new)"),
+    **dict.fromkeys(
+        ("effect", "plot_effect", "plot_fan", "functionals", "counterfactual"), f"{_EFFECTS}predict(new)"
+    ),
     **dict.fromkeys(("resid", "resid_response", "resid_pearson", "resid_deviance", "resid_dev"), _RESIDUALS),
     **dict.fromkeys(("fittedvalues", "augment", "get_prediction"), "take predict(), which has no intervals"),
     **dict.fromkeys(("influence", "leverage"), "they are not made beside absorbed effects; write C(id)"),
@@ -70,7 +72,9 @@ _PREDICTED = "estimated effects have seen the outcomes that they would be judged
 LACKS_BINARY = LACKS | {
     **dict.fromkeys(("roc", "calibration", "classification", "pred_table", "hosmer_lemeshow"), _PREDICTED),
     **dict.fromkeys(("score_test", "link_test"), "add the columns and take test('…') or lr_test(…)"),
-    **dict.fromkeys(("effect", "plot_effect", "functionals", "counterfactual"), f"{_EFFECTS}margins()"),
+    **dict.fromkeys(
+        ("effect", "plot_effect", "plot_fan", "functionals", "counterfactual"), f"{_EFFECTS}margins()"
+    ),
     "profile": "take conf_int()",
     "probability_curve": "take predict(new)",
     **dict.fromkeys(("get_margeff", "to_marginaleffects"), "take margins()"),

@@ -16,6 +16,7 @@ from disteconometrics.inference.estimates import TestResult, critical_value
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.inference.simultaneous import as_normal, p_of_draws, spread, sup_critical
 from disteconometrics.tables import printable
+from disteconometrics.words import OtherWords
 
 __all__ = ["CoefficientProcess", "coefficient_process"]
 
@@ -23,7 +24,7 @@ STEP = 0.01  # of a slope, in standard deviations of the term
 
 
 @dataclass(frozen=True, eq=False)
-class CoefficientProcess:
+class CoefficientProcess(OtherWords):
     """A coefficient at every threshold of an index set.
 
     ``table`` has, by threshold, estimate, std_error, conf_low and conf_high (of one threshold), band_low and

@@ -92,7 +92,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     draws: int
     seed: Any
 
-    pictures: ClassVar[tuple[str, ...]] = ("coefficient_process", "coefficients")
+    pictures: ClassVar[tuple[str, ...]] = ("coefficient_process", "coefficients", "quantile_fan")
     kinds: ClassVar[dict[str, str]] = {"process": "coefficient_process"}
 
     @cached_property

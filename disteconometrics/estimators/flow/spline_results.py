@@ -40,6 +40,7 @@ from disteconometrics.estimators.law_answers import (
     OF_EFFECTS,
     Answering,
     LawAnswers,
+    LawPictures,
     NewRows,
     no_error_of_average,
 )
@@ -142,7 +143,7 @@ class SavedAnswers(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FlowResults(FittedResult, TakesCovariance, LawAnswers):
+class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
     """A fitted density: laws, functionals with standard errors, effects, bands, summary.
 
     It refers to the rows it was fitted on (no copy).  A result loaded from a file holds none: `attach` gives
@@ -556,14 +557,6 @@ class FlowResults(FittedResult, TakesCovariance, LawAnswers):
             options={"cov": self.kind},
             fitted_only=AVERAGED if self.spec.variables else "",
         )
-
-    def plot_fan(self, variable: str, **options: Any) -> Any:
-        """Draw conditional quantiles along a variable; see `plots.quantile_fan`."""
-        return self.plot("quantile_fan", variable, **options)
-
-    def plot_effect(self, variable: str, low: Any = None, high: Any = None, **options: Any) -> Any:
-        """Draw the effect of a variable along quantiles; see `plots.quantile_effects`."""
-        return self.plot("quantile_effects", variable, low, high, **options)
 
     # ---- covariance ----------------------------------------------------------------------------------------
 
