@@ -12,6 +12,7 @@ from disteconometrics.arrays import Array
 from disteconometrics.checks import flag
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.distributions.recorded import corner_of
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
@@ -369,10 +370,19 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
 
     def _recorded_notes(self) -> list[str]:
         """How the outcome was recorded, and what is taken for granted."""
+        what = (
+            "Coefficients, predictions and the law are those of the outcome before it was recorded, by the "
+            "normal form where no row tells it."
+        )
+        corner = corner_of(self.spec)
+        if corner is not None:
+            what = (
+                f"A corner solution, max(y*, {corner.low:g}): coefficients and sigma are those of y*, as in "
+                "the Tobit; predictions and the law are those of the outcome, which has a mass there."
+            )
         return [
             f"{self.spec.recording}.",
-            "Coefficients, predictions and the law are those of the outcome before it was recorded, by the "
-            "normal form where no row tells it.",
+            what,
             "Taken for granted: recording does not depend on the outcome, given the covariates, beyond what "
             "the formula says.",
         ]

@@ -22,7 +22,7 @@ from disteconometrics.inference.law_effects import AtOutcome, RowLaws, RowMoment
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BaseLaw
 
-__all__ = ["RecordedRowLaws", "read_recorded"]
+__all__ = ["RecordedRowLaws", "read_recorded", "recorded_laws"]
 
 EACH = 256  # rows whose own gradients are taken at once
 
@@ -180,6 +180,20 @@ class RecordedRowLaws:
         moving = np.where(self.stands(y), 0.0, 1.0)
         found = own.slopes(functional, columns, D, W * moving[:, None])
         return RowValues(found.values * moving, found.sums)
+
+
+def recorded_laws(laws: RowLaws, how: Recording) -> RecordedRowLaws:
+    """The laws of what is recorded of rows whose outcomes may end at a corner.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> own = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel()).row_laws({"income": [500.0]})
+    >>> told = recorded_laws(recorded_laws(own, Recording(low=0.0)), Recording(low=0.0, high=900.0))
+    >>> told.own is own
+    True
+    """
+    return RecordedRowLaws(laws.own if isinstance(laws, RecordedRowLaws) else laws, how)
 
 
 def read_recorded(functionals: Sequence[Functional], how: Recording, effects: bool) -> list[Functional]:
