@@ -188,6 +188,10 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients", "density", "quantile_effects")
     kinds: ClassVar[Mapping[str, str]] = {"effect": "quantile_effects"}
+    lacks: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("rsquared", "rsquared_adj", "resid", "leverage", "leverages"),
+        "it is of one regression, and this is two models; each part, .occurs and .rest, has its own",
+    )
 
     @property
     def _linear(self) -> bool:

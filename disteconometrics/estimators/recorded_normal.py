@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -16,7 +17,6 @@ from disteconometrics.distributions.recorded import corner_of
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
-    WithheldAttributeError,
     WithheldError,
     warn_user,
 )
@@ -45,6 +45,19 @@ from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["RecordedNormalResults", "fit_recorded"]
 
+LACKS = {
+    **dict.fromkeys(
+        ("rsquared", "rsquared_adj"),
+        "sums of squares need outcomes that were told exactly; compare models by llf, aic or test",
+    ),
+    **dict.fromkeys(
+        ("resid", "resid_pearson"),
+        "a residual needs an outcome that was told exactly; scores of rows are in rows.equation.source",
+    ),
+    **dict.fromkeys(
+        ("leverage", "leverages"), "a row whose outcome was recorded has no single leverage; take cov='HC1'"
+    ),
+}
 ALIKE = 1e-10  # share of a point that is no spread
 
 
@@ -310,25 +323,7 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
 
     # ---- what has no meaning -------------------------------------------------------------------------------
 
-    def _withheld(self, what: str, instead: str) -> NoReturn:
-        raise WithheldAttributeError(
-            f"{what} needs outcomes that were told exactly, in every row; {instead}."
-        )
-
-    @property
-    def rsquared(self) -> float:
-        """Withheld: sums of squares of outcomes are not known."""
-        self._withheld("R²", "compare models by llf, aic or test")
-
-    @property
-    def rsquared_adj(self) -> float:
-        """Withheld, as R²."""
-        self._withheld("R²", "compare models by llf, aic or test")
-
-    @property
-    def resid(self) -> Any:
-        """Withheld: residuals of censored rows are not known."""
-        self._withheld("A residual", "scores of rows are in rows.equation.source")
+    lacks: ClassVar[Mapping[str, str]] = LACKS
 
     def _refitting(self) -> NoReturn:
         raise WithheldError(

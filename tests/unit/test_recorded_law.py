@@ -14,7 +14,7 @@ import pytest
 import disteconometrics as de
 from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.recorded import RecordedLaw, recording_of
-from disteconometrics.errors import DataError, OptionError, WithheldError
+from disteconometrics.errors import DataError, OptionError, WithheldAttributeError, WithheldError
 from disteconometrics.inference.recorded_laws import RecordedRowLaws
 
 OUTCOME = de.Normal([0.2, 3.0, 1.4], [1.0, 2.0, 0.3])
@@ -282,6 +282,16 @@ def test_effects_on_what_is_recorded_are_those_of_the_capped_law() -> None:
             ask()
     with pytest.raises(OptionError, match="scale of the formula"):
         rounded.functionals("mean", on=[de.Exp()], of="recorded")
+
+
+@pytest.mark.parametrize("estimator", [de.NormalRegression, de.FlowDensity])
+@pytest.mark.parametrize("left", ["topcoded(c, at=5)", "mass({}, 0)", "mass({}, 0, corner=True)"])
+def test_what_least_squares_have_is_withheld_by_name(estimator: Any, left: str) -> None:
+    options = {} if estimator is de.NormalRegression else {"flow": de.MonotoneSpline("linear")}
+    res = estimator(f"{left.format('topcoded(z, at=5)')} ~ x", **options).fit(table())
+    for name in ("rsquared", "rsquared_adj", "resid", "leverage"):
+        with pytest.raises(WithheldAttributeError, match=f"has no {name}: "):
+            getattr(res, name)
 
 
 # ---- corners -----------------------------------------------------------------------------------------------

@@ -167,6 +167,10 @@ class FlowResults(FittedResult, LawAnswers):
     kind: CovarianceKind | None = None
     saved: SavedAnswers | None = None
 
+    lacks: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("rsquared", "rsquared_adj", "resid", "leverage", "leverages"),
+        "it is of least squares; a law is judged by leave_one_out, diagnose() and de.cross_validate",
+    )
     pictures: ClassVar[tuple[str, ...]] = ("density", "quantile_fan", "quantile_effects")
     kinds: ClassVar[dict[str, str]] = {"effect": "quantile_effects"}
 
