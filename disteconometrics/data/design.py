@@ -308,6 +308,10 @@ def _coded_outcome(
             f"The outcome {left.name!r} has {all_or_none} at its mass; a law of the mass and of the "
             f"rest needs both: write it without mass()"
         )
+    if value.recorders[-1].corner and not records.open_below.any():
+        raise OutcomeError(
+            f"The outcome {left.name!r} has no row at its corner {value.recorders[-1].at:g}: leave mass() out"
+        )
     ends = np.stack([records.lower, records.upper], axis=1)
     check_sizes(np.where(np.isinf(ends), 1.0, ends), [name, name], least=0.0)
     return Outcome(name, "numeric", (), value.recorders), records.middle, records

@@ -30,6 +30,7 @@ class Recorder:
     bounds : tuple of float, the bounds of ``brackets``, increasing; () where categories hold them.
     closed : str or None, the side of brackets that belongs to them: "left" or "right".
     learnt : bool, whether bounds and side are those of categories of intervals.
+    corner : bool, whether a mass is a corner: the lowest outcome, at which the law of all others ends.
 
     Examples
     --------
@@ -45,6 +46,7 @@ class Recorder:
     bounds: tuple[float, ...] = ()
     closed: str | None = None
     learnt: bool = False
+    corner: bool = False
 
     def __str__(self) -> str:
         return str(self.words)
@@ -55,7 +57,7 @@ class Recorder:
         if self.name == "rounded":
             return f"rounded to {self.to:g} ({self.direction})"
         if self.name == "mass":
-            return f"a mass at {self.at:g}"
+            return f"{'cut to a corner' if self.corner else 'a mass'} at {self.at:g}"
         if self.name == "interval":
             return "told as intervals"
         if self.name == "brackets":
@@ -89,7 +91,8 @@ class Recorder:
         found = cls(**{**saved, "bounds": tuple(float(b) for b in saved.get("bounds", ()))})
         numbers = [v for v in (found.at, found.to) if v is not None]
         texts = [v for v in (found.column, found.direction, found.closed) if v is not None]
-        if found.name not in RECORDERS or not all(isinstance(t, str) for t in texts):
+        corner = found.corner is False or (found.corner is True and found.name == "mass")
+        if found.name not in RECORDERS or not corner or not all(isinstance(t, str) for t in texts):
             raise ValueError("recorder")
         if any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in numbers):
             raise ValueError("recorder")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -136,8 +137,16 @@ def check_recorders(node: ast.expr) -> None:
         raise FormulaError(
             f"{spell(node)!r}: {names[-1]}() has caps of its own: end it with inf, and begin it with -inf"
         )
-    for call in calls:
-        recorder_of(call)
+    _check_corner(node, [recorder_of(call) for call in calls])
+
+
+def _check_corner(node: ast.expr, found: Sequence[Recorder]) -> None:
+    """Refuse recorders that stand inside of a mass but not of a corner."""
+    if found[0].corner and {"interval", "brackets", "bottomcoded"} & {r.name for r in found}:
+        raise FormulaError(
+            f"{spell(node)!r}: at a corner ends the law of an outcome that is told exactly, rounded or "
+            f"top-coded; write the first bracket to end at it, or bottomcoded() alone"
+        )
 
 
 def recorders_of(node: ast.expr) -> tuple[Recorder, ...]:
@@ -203,12 +212,10 @@ def recorder_of(call: ast.Call) -> Recorder:
             return Recorder(name, column=cap.id)
         return Recorder(name, at=_finite(cap, text, "at", "a number, or the bare name of a column of caps"))
     if name == "mass":
-        if given["corner"] is not None and _constant(given["corner"]) is not False:
-            raise FormulaError(
-                f"{text!r}: corner=True is not there yet; for a corner solution write bottomcoded(y, at=…), "
-                f"with everything at the corner censored"
-            )
-        return Recorder(name, at=_finite(given["at"], text, "at", "the value at which the mass is"))
+        at = _finite(given["at"], text, "at", "the value at which the mass is")
+        return Recorder(
+            name, at=at, corner=bool(_choice(given["corner"], text, "corner", (True, False), False))
+        )
     if name == "rounded":
         return _rounding(given, text)
     if name == "brackets":
@@ -230,7 +237,7 @@ def _finite(node: ast.expr | None, text: str, option: str, what: str) -> float:
 
 
 def _choice(
-    node: ast.expr | None, text: str, option: str, allowed: tuple[str, ...], default: str | None
+    node: ast.expr | None, text: str, option: str, allowed: tuple[str | bool, ...], default: Any
 ) -> Any:
     if node is None:
         return default

@@ -311,6 +311,14 @@ def _heaped(recorder: Recorder, step: _Step, term: str) -> _Step:
         )
     assert recorder.at is not None
     at = step.value == recorder.at
+    if recorder.corner:
+        _refuse(
+            step.value < recorder.at,
+            f"{term!r} has values below its corner at {recorder.at:g}",
+            "a corner is the lowest value; leave corner=True out for a mass among others",
+        )
+        lower = np.where(at, -np.inf, step.lower)
+        return replace(step, lower=lower, recorders=(*step.recorders, recorder))
     lower, upper = np.where(at, recorder.at, step.lower), np.where(at, recorder.at, step.upper)
     return replace(step, lower=lower, upper=upper, at_mass=at, recorders=(*step.recorders, recorder))
 

@@ -17,7 +17,7 @@ from disteconometrics.distributions.law import Function, Law
 from disteconometrics.distributions.maps import Map
 from disteconometrics.errors import WithheldError
 
-__all__ = ["RecordedLaw", "Recording", "law_as_recorded", "recording_of", "with_recording"]
+__all__ = ["RecordedLaw", "Recording", "corner_of", "law_as_recorded", "recording_of", "with_recording"]
 
 FAR = 1e-13  # levels beyond which a grid is not summed: rounding moves a mean by no more than FAR steps there
 MOST_CELLS = 2_000_000  # of rows × points of the grid
@@ -98,8 +98,9 @@ class _Recorders:
 
     @property
     def point(self) -> float | None:
-        """Where a mass is."""
-        return self.at[-1] if self.names[-1] == "mass" else None
+        """Where a mass is that is no corner."""
+        beside = self.names[-1] == "mass" and not self.recorders[-1].corner
+        return self.at[-1] if beside else None
 
     def refuse(self) -> None:
         """Refuse recorders that have no rule for new rows."""
@@ -121,8 +122,10 @@ class _Recorders:
         for recorder, at in zip(self.recorders, self.at, strict=True):
             if recorder.name == "rounded":
                 ends.update(to=recorder.to, above=DIRECTIONS[str(recorder.direction)][1])
-            elif recorder.name != "mass":
-                ends["low" if recorder.name == "bottomcoded" else "high"] = at
+            elif recorder.name == "topcoded":
+                ends["high"] = at
+            elif recorder.name == "bottomcoded" or recorder.corner:
+                ends["low"] = at
         found, point = Recording(**ends), self.point
         if point is not None and not found.low < point < found.high:
             raise WithheldError("The mass is at a cap or beyond: the law of what is recorded is not given.")
@@ -141,11 +144,28 @@ class _Recorders:
 
 
 def with_recording(law: Law, spec: Any) -> Any:
-    """The law of new rows of a design, which knows how the outcome was recorded."""
+    """The law of new rows of a design, which knows how the outcome was recorded, and ends at a corner."""
     if spec.outcome.recorders:
-        law = law.named(law.outcome)  # a copy
+        corner = corner_of(spec)
+        law = law.named(law.outcome) if corner is None else corner.law(law)  # a copy
         law.__dict__["recording"] = _Recorders.of(spec)
     return law
+
+
+def corner_of(spec: Any) -> Recording | None:
+    """The corner at which the outcome of a design ends, None where it has none.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> data = {"y": [0.0, 1.0, 0.0, 2.0, 4.0], "x": [0.0, 1.0, 2.0, 3.0, 5.0]}
+    >>> corner_of(de.NormalRegression("mass(y, 0, corner=True) ~ x").fit(data).spec).low
+    0.0
+    """
+    recorders = spec.outcome.recorders
+    if not recorders or not recorders[-1].corner:
+        return None
+    return Recording(low=float(spec.outcome_units([recorders[-1].at])[0]))
 
 
 def recording_of(spec: Any) -> Recording | None:
@@ -189,7 +209,8 @@ def law_as_recorded(law: Law) -> Law:
         bounds = told.recorders[0].bounds
         return _classes(law, bounds) if told.point is None else _beside_mass(law, bounds, told.point)
     found = told.recording()
-    return law if found == Recording() else found.law(law)
+    own = law.law if isinstance(law, RecordedLaw) else law  # what ends at a corner
+    return law if found == Recording() else found.law(own)
 
 
 def _beside_mass(law: Any, bounds: tuple[float, ...], point: float) -> Law:

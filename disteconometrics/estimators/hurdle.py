@@ -194,6 +194,10 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients", "density", "quantile_effects", "quantile_fan")
     kinds: ClassVar[Mapping[str, str]] = {"effect": "quantile_effects"}
+    lacks: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("rsquared", "rsquared_adj", "resid", "leverage", "leverages"),
+        "it is of one regression, and this is two models; each part, .occurs and .rest, has its own",
+    )
 
     @property
     def _linear(self) -> bool:

@@ -21,7 +21,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.coded_mean import CodedMean
 from disteconometrics.distributions.functionals import listed
-from disteconometrics.distributions.recorded import Recording, recording_of
+from disteconometrics.distributions.recorded import Recording, corner_of, recording_of
 from disteconometrics.errors import DataError, OptionError, WithheldError
 from disteconometrics.estimators.crossing import Crossable, Crossing
 from disteconometrics.estimators.effects_results import EffectsResults
@@ -45,7 +45,7 @@ from disteconometrics.inference.law_effects import (
 )
 from disteconometrics.inference.law_functionals import MOMENTS, Functional
 from disteconometrics.inference.parallel import on_one_thread, progress
-from disteconometrics.inference.recorded_laws import RecordedRowLaws, read_recorded
+from disteconometrics.inference.recorded_laws import read_recorded, recorded_laws
 from disteconometrics.inference.variable_effects import (
     BEST_LINEAR,
     SLOPE,
@@ -127,15 +127,15 @@ class Answering:
         return self.check_moments(self.whole) if self.check_moments is not None and asked else {}
 
     def recorded(self, how: Recording, effects: bool) -> Answering:
-        """The same of what is recorded of outcomes, which records tell everywhere."""
+        """The same of what is recorded of outcomes, of which records tell everything up to the caps."""
         own, check, seen = self.laws, self.check_moments, self.seen
         return replace(
             self,
             functionals=read_recorded(self.functionals, how, effects),
-            laws=lambda X: RecordedRowLaws(own(X), how),
+            laws=lambda X: recorded_laws(own(X), how),
             seen=None if seen is None else seen._replace(outcome=how.told(seen.outcome)),
             check_moments=None if check is None else lambda _: check(self.whole),
-            held=ALL,
+            held=self.held.beyond_of(how.low, how.high),
         )
 
     @property
@@ -298,13 +298,18 @@ class LawAnswers(Crossable):
         return CodedMean() if how is None else CodedMean(how.low, how.high)
 
     def recording_asked(self, of: Any, on: Any) -> Recording | None:
-        """How outcomes were recorded, if answers are of that; None where they are of the outcome itself."""
+        """How outcomes were recorded, if answers are of that, or where they end at a corner; else None."""
         if of not in ("outcome", "recorded"):
             raise OptionError(f"of={of!r} is not known; use 'outcome' or 'recorded'.")
-        how = recording_of(self.spec) if of == "recorded" else None  # type: ignore[attr-defined]
+        read = recording_of if of == "recorded" else corner_of
+        how = read(self.spec)  # type: ignore[attr-defined]
         if how is not None and on is not None:
             raise OptionError(f"on={on!r}: what is recorded stands on the scale of the formula.")
         return how
+
+    def of_outcome(self, *, near: bool) -> Answering:
+        """What answers need of the mean of the outcome, which may end at a corner."""
+        return self._answering("mean", None, "outcome", near=near)
 
     def _answering(self, names: Any, on: Any, of: Any, *, near: bool) -> Answering:
         """What answers need, of the outcome or of what is recorded of it."""
@@ -318,7 +323,8 @@ class LawAnswers(Crossable):
         a, index = self.new_answering(names, on, new)
         if how is not None:
             functionals = read_recorded(a.functionals, how, False)
-            a = a._replace(functionals=functionals, laws=RecordedRowLaws(a.laws, how), held=ALL)
+            held = a.held.beyond_of(how.low, how.high)
+            a = a._replace(functionals=functionals, laws=recorded_laws(a.laws, how), held=held)
         return a, index
 
     @abstractmethod
@@ -328,14 +334,16 @@ class LawAnswers(Crossable):
     @on_one_thread
     def crossed(self, crossing: Crossing) -> CrossedLaws:
         """Laws of fits averaged over rows of others, from influence rows; see `estimators.crossing`."""
-        known = [fit.answering("mean", None, near=False) for fit in crossing.fits]
+        known = [fit.of_outcome(near=False) for fit in crossing.fits]
         cells, unsupported = [], dict[str, str]()
         for a in known:
             unsupported |= a.check_moments(a.whole) if a.check_moments is not None else {}
         held = all_held([a.held for a in known])  # what is compared has to be told of all laws
         for j, k in crossing.pairs:
             own = crossing.own[k] == j
-            laws = known[j].laws(known[j].X) if own else crossing.fits[j].row_laws(crossing.tables[k])
+            fit, corner = crossing.fits[j], corner_of(crossing.fits[j].spec)
+            laws = known[j].laws(known[j].X) if own else fit.row_laws(crossing.tables[k])
+            laws = laws if corner is None else recorded_laws(laws, corner)
             cells.append(Cell(j, k, Averaged(laws, crossing.averages[k].shares, held)))
         estimations = tuple(a.estimation for a in known)
         parts = (tuple(cells), estimations, crossing.fitted, crossing.averages, crossing.rows)
@@ -573,7 +581,7 @@ class LawAnswers(Crossable):
             If the fitted tail is too heavy for a functional.
         """
         check_target(target)
-        recorded = self.recording_asked(of, on) is not None
+        recorded = of != "outcome" and self.recording_asked(of, on) is not None
         known = None if recorded else self._known_effects(names, on, by, target)
         if known is not None:
             return known

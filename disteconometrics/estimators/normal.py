@@ -83,6 +83,8 @@ class NormalRegression(Specification):
       there; ``at`` may be a column of caps, missing where there is none.
     - ``mass(y, 0)``: a hurdle, a logit for y being off the point and the regression for the rest; what is
       recorded at the point, after rounding, is all mass.
+    - ``mass(y, 0, corner=True)``: a corner solution, y = max(y*, 0) with one law for y*: the coefficients of
+      ``bottomcoded(y, at=0)``, the Tobit, and answers of y, whose law has a mass at 0.
 
     They nest in this order, as ``mass(topcoded(rounded(y, to=1), at=40), 0)``, with increasing functions
     outside: ``log(topcoded(wage, at=40))``, whose log-likelihood is that of the logarithm, as it is

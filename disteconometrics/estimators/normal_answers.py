@@ -263,8 +263,12 @@ class NormalAnswers(LawPictures, LawAnswers):
         """
         level = check_level(level)
         if names is not None or on is not None or self.recording_asked(of, on) is not None:
-            names = "mean" if names is None else names
-            return super().predict(new, names, ci=ci, on=on, level=level, of=of)
+            given = "mean" if names is None else names
+            found = super().predict(new, given, ci=ci, on=on, level=level, of=of)
+            if names is not None or of == "recorded":
+                return found
+            found = found.droplevel("functional")  # E(y | x) of an outcome with a corner
+            return found if ci else found["estimate"].rename(None)
         X, mean, index = self._new_rows(new)
         if not ci:
             return pd.Series(mean, index=index)

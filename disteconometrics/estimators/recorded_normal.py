@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -11,10 +12,10 @@ from scipy.linalg import block_diag
 from disteconometrics.arrays import Array
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.distributions.recorded import corner_of
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
-    WithheldAttributeError,
     WithheldError,
     warn_user,
 )
@@ -49,6 +50,19 @@ from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["RecordedNormalResults", "fit_recorded"]
 
+LACKS = {
+    **dict.fromkeys(
+        ("rsquared", "rsquared_adj"),
+        "sums of squares need outcomes that were told exactly; compare models by llf, aic or test",
+    ),
+    **dict.fromkeys(
+        ("resid", "resid_pearson"),
+        "a residual needs an outcome that was told exactly; scores of rows are in rows.equation.source",
+    ),
+    **dict.fromkeys(
+        ("leverage", "leverages"), "a row whose outcome was recorded has no single leverage; take cov='HC1'"
+    ),
+}
 ALIKE = 1e-10  # share of a point that is no spread
 
 
@@ -303,25 +317,7 @@ class RecordedNormalResults(
 
     # ---- what has no meaning -------------------------------------------------------------------------------
 
-    def _withheld(self, what: str, instead: str) -> NoReturn:
-        raise WithheldAttributeError(
-            f"{what} needs outcomes that were told exactly, in every row; {instead}."
-        )
-
-    @property
-    def rsquared(self) -> float:
-        """Withheld: sums of squares of outcomes are not known."""
-        self._withheld("R²", "compare models by llf, aic or test")
-
-    @property
-    def rsquared_adj(self) -> float:
-        """Withheld, as R²."""
-        self._withheld("R²", "compare models by llf, aic or test")
-
-    @property
-    def resid(self) -> Any:
-        """Withheld: residuals of censored rows are not known."""
-        self._withheld("A residual", "scores of rows are in rows.equation.source")
+    lacks: ClassVar[Mapping[str, str]] = LACKS
 
     def _refitting(self) -> NoReturn:
         raise WithheldError(
@@ -360,10 +356,19 @@ class RecordedNormalResults(
 
     def _recorded_notes(self) -> list[str]:
         """How the outcome was recorded, and what is taken for granted."""
+        what = (
+            "Coefficients, predictions and the law are those of the outcome before it was recorded, by the "
+            "normal form where no row tells it."
+        )
+        corner = corner_of(self.spec)
+        if corner is not None:
+            what = (
+                f"A corner solution, max(y*, {corner.low:g}): coefficients and sigma are those of y*, as in "
+                "the Tobit; predictions and the law are those of the outcome, which has a mass there."
+            )
         return [
             f"{self.spec.recording}.",
-            "Coefficients, predictions and the law are those of the outcome before it was recorded, by the "
-            "normal form where no row tells it.",
+            what,
             "Taken for granted: recording does not depend on the outcome, given the covariates, beyond what "
             "the formula says.",
         ]

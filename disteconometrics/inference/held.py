@@ -63,6 +63,16 @@ class Held:
         """Whether the probability between two outcomes is not told."""
         return bool(self.hidden(np.array(numbers)).any())
 
+    def beyond_of(self, low: float, high: float) -> Held:
+        """What is hidden of outcomes that end at −inf < low or at high < inf.
+
+        Examples
+        --------
+        >>> Held(low=0.0, high=40.0).beyond_of(0.0, np.inf)
+        Held(low=-inf, high=40.0)
+        """
+        return Held(-np.inf if np.isfinite(low) else self.low, np.inf if np.isfinite(high) else self.high)
+
     def on(self, old: Support, new: Support) -> Held:
         """The same on another scale of the outcome, both images of one line."""
         if self.all:

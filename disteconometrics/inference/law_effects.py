@@ -400,6 +400,8 @@ class Averaged:
 
         It starts at the quantiles of the rows, or at a value that is ``near`` and moves by a step at most.
         """
+        if self._outcome is not None:
+            return float(self._records.told(self._outcome.quantile(tau)))
         laws = self._own[0]
         if laws.size == 1:
             return float(np.atleast_1d(laws.law.quantile(tau)).ravel()[0])
@@ -409,13 +411,18 @@ class Averaged:
             return low
         if not low < y < high:
             y = low + step if np.isfinite(low) else high - step
+        return self._search(tau, y, step, (low, high))
+
+    def _search(self, tau: float, y: float, step: float, inside: tuple[float, float]) -> float:
+        """The quantile from a start y between two ends, by steps of Newton or halves of the bracket."""
+        low, high = inside
         for _ in range(MOST_STEPS):
             F, f, _ = self.at(y)
             low, high = (y, high) if tau > F else (low, y)
             new = y - (F - tau) / f if f > 0 else np.nan
             if not (low < new < high and abs(new - y) <= 4 * step):
-                inside = np.isfinite(low) and np.isfinite(high)
-                new = (low + high) / 2 if inside else y + np.sign(tau - F) * step
+                both = np.isfinite(low) and np.isfinite(high)
+                new = (low + high) / 2 if both else y + np.sign(tau - F) * step
             if abs(new - y) <= 1e-13 * (abs(y) + step) or high <= low:
                 return float(new)
             y = float(new)
@@ -439,6 +446,8 @@ class Averaged:
             found = laws.by_row(functional, w[:, None])
             return Answer(float(w @ found.values), found.sums[0], self.averaging(found.values))
         a = own.functional(functional)
+        if self.held.hidden(np.array(a.value)):
+            return self._withheld
         if not self._records.stands(np.array(a.value)):
             return a
         told = float(self._records.told(a.value))
@@ -447,10 +456,10 @@ class Averaged:
     def functional(self, functional: Functional) -> Answer:
         """A functional of the average with its gradient and averaging rows."""
         kind, numbers = functional
-        if self._outcome is not None and kind in ("q", "mean"):
-            return self._recorded(self._outcome, functional)
         if self.held.hides(functional) or (kind == "prob" and self.held.hides_between(numbers)):
             return self._withheld
+        if self._outcome is not None and kind in ("q", "mean"):
+            return self._recorded(self._outcome, functional)
         if kind == "q":
             y = self.quantile(numbers[0])
             if self.held.hidden(np.array(y)):
@@ -555,7 +564,7 @@ class Averaged:
         if self._outcome is not None:
             a = self._outcome.functional(("q", (tau,)))
             limits = self._outcome.quantile_limits(tau, error, critical, a.value, error(a))
-            low, high = self._records.told(limits)
+            low, high = self.held.limits(*self._records.told(limits))
             return float(low), float(high)
         laws, point = self._own[0], self.point
         target, support = float(laws.link.quantile(np.array(tau))), laws.support

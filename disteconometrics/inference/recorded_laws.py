@@ -22,9 +22,11 @@ from disteconometrics.inference.law_effects import AtOutcome, RowLaws, RowMoment
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BaseLaw
 
-__all__ = ["RecordedRowLaws", "read_recorded"]
+__all__ = ["RecordedRowLaws", "read_recorded", "recorded_laws"]
 
-EACH = 256  # rows whose own gradients are taken at once
+FAR = 1e-9  # level from which an integral over outcomes begins
+PANELS = 13  # of equal length, and as many between quantiles of the rows
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,14 +130,45 @@ class RecordedRowLaws:
         """A functional of every row's law (n,), and Σ w ∂T/∂θ (v, p) for weights W (n, v)."""
         kind, numbers = functional
         if kind == "q":
-            y = self.own.by_row(functional, np.zeros((self.size, 1))).values
+            y = self._own_quantiles(numbers[0])
             moving = np.where(self.stands(y), 0.0, 1.0)[:, None]
             return RowValues(self.told(y), self.own.by_row(functional, W * moving).sums)
         if kind == "prob":
             low, high = numbers
             sums = self.cdf_sums(high, W) - self.cdf_sums(low, W)
             return RowValues(self.at(high).cdf - self.at(low).cdf, sums)
+        if kind == "mean" and self.how.to is None:
+            return RowValues(np.asarray(self.law.mean()).reshape(self.size), self._mean_sums(W))
         return self.own.by_row(self._of_outcome(functional), W)
+
+    def _mean_sums(self, W: Array) -> Array:
+        """Σ w ∂E[R]/∂θ: −∫ Σ w ∂F/∂θ dy between the caps, or what a floor adds to that of the outcome."""
+        low, high = self.how.low, self.how.high
+        if np.isinf(high):
+            return self.own.by_row(("mean", ()), W).sums + self._integral(W, -np.inf, low)
+        return -self._integral(W, low, high)
+
+    def _integral(self, W: Array, low: float, high: float) -> Array:
+        """∫ Σ w ∂F(y | x)/∂θ dy (v, p), between outcomes that some row may have."""
+        at = np.column_stack([self._own_quantiles(t) for t in (FAR, 0.05, 0.25, 0.5, 0.75, 0.95)])
+        low = max(low, float(np.nanmin(at[:, 0])))
+        if low >= high:
+            return 0.0 * self.own.cdf_sums(high, W)
+        ends, inner = self.support.to_line(np.array([low, high])), self.support.to_line(at[:, 1:].ravel())
+        levels = np.nanquantile(inner, np.linspace(0, 1, PANELS))
+        points = [] if self.point is None else list(self.support.to_line(np.array([self.point])))
+        edges = np.unique(
+            np.clip(np.concatenate([np.linspace(ends[0], ends[1], PANELS), levels, points]), ends[0], ends[1])
+        )
+        half = np.diff(edges)[:, None] / 2
+        u = (edges[:-1, None] + half * (1 + NODES)).ravel()
+        y = self.support.from_line(u)
+        weights = (half * WEIGHTS).ravel() / np.exp(self.support.log_slope(y))
+        return np.asarray(sum(w * self.own.cdf_sums(float(v), W) for v, w in zip(y, weights, strict=True)))
+
+    def _own_quantiles(self, tau: float) -> Array:
+        """Quantiles (n,) of the outcomes."""
+        return self.own.by_row(("q", (tau,)), np.zeros((self.size, 1))).values
 
     def _of_outcome(self, functional: Functional) -> Functional:
         """A functional of what is recorded as one of the law of the outcome."""
@@ -153,13 +186,7 @@ class RecordedRowLaws:
         if functional[0] == "q":
             y, G = self.own.each(functional)
             return self.told(y), np.where(self.stands(y)[:, None], 0.0, G)
-        if functional[0] != "prob":
-            return self.own.each(self._of_outcome(functional))
-        parts = []
-        for i in range(0, self.size, EACH):
-            rows = self.take(np.arange(i, min(i + EACH, self.size)))
-            parts.append(rows.by_row(functional, np.eye(rows.size)))
-        return np.concatenate([p.values for p in parts]), np.concatenate([p.sums for p in parts])
+        return self.own.each(self._of_outcome(functional))
 
     def each_on_link(self, y: Array) -> tuple[Array, Array]:
         """Λ⁻¹(F(y_i | x_i)) (n,) of outcomes, and its gradient (n, p)."""
@@ -167,7 +194,7 @@ class RecordedRowLaws:
 
     def quantile_density(self, tau: float) -> Array:
         """Densities (n,) of rows' laws at their quantiles; infinite where these do not move."""
-        y = self.own.by_row(("q", (tau,)), np.zeros((self.size, 1))).values
+        y = self._own_quantiles(tau)
         return np.where(self.stands(y), np.inf, self.own.quantile_density(tau))
 
     def slopes(self, functional: Functional, columns: Indices, D: Array, W: Array) -> RowValues:
@@ -176,10 +203,23 @@ class RecordedRowLaws:
         if functional[0] != "q":
             found: RowValues = own.slopes(self._of_outcome(functional), columns, D, W)
             return found
-        y = self.own.by_row(functional, np.zeros((self.size, 1))).values
-        moving = np.where(self.stands(y), 0.0, 1.0)
+        moving = np.where(self.stands(self._own_quantiles(functional[1][0])), 0.0, 1.0)
         found = own.slopes(functional, columns, D, W * moving[:, None])
         return RowValues(found.values * moving, found.sums)
+
+
+def recorded_laws(laws: RowLaws, how: Recording) -> RecordedRowLaws:
+    """The laws of what is recorded of rows whose outcomes may end at a corner.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> own = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel()).row_laws({"income": [500.0]})
+    >>> told = recorded_laws(recorded_laws(own, Recording(low=0.0)), Recording(low=0.0, high=900.0))
+    >>> told.own is own
+    True
+    """
+    return RecordedRowLaws(laws.own if isinstance(laws, RecordedRowLaws) else laws, how)
 
 
 def read_recorded(functionals: Sequence[Functional], how: Recording, effects: bool) -> list[Functional]:

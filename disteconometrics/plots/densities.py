@@ -19,6 +19,7 @@ from disteconometrics.data.table import list_names
 from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.making import law
+from disteconometrics.distributions.recorded import RecordedLaw
 from disteconometrics.errors import MissingColumnError, OptionError
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.held import ALL, Held
@@ -93,7 +94,7 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     y, weights = rows.y, rows.scaled_weights
     fitted = result.distribution()
     beside = fitted.rest if isinstance(fitted, WithMass) else fitted  # a density is of what is off a mass
-    y = y[y != fitted.point] if isinstance(fitted, WithMass) else y
+    y = y[y != fitted.point] if isinstance(fitted, WithMass) else y  # as are the bars
     low, high = (beside.average() if beside.batch_shape else beside).quantile([0.001, 0.999])
     low, high = (
         max(low, float(y.min()) - 0.05 * (high - low)),
@@ -118,9 +119,13 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
 def _draw_mass(axes: Any, drawn: Law) -> None:
     """A stem at the mass of a law, or of the average of several, as high as its probability of the axis."""
     one = drawn.average() if drawn.batch_shape else drawn
-    if not isinstance(one, WithMass):
+    if isinstance(one, WithMass):
+        point = one.point
+    elif isinstance(one, RecordedLaw) and np.isfinite(one.low):
+        point = one.low
+    else:
         return
-    share, point, top = float(one.share), one.point, axes.get_ylim()[1]
+    share, top = float(one.mass(point)), axes.get_ylim()[1]
     axes.plot(
         [point, point], [0, share * top], color=DARK, linewidth=2.5, solid_capstyle="butt", clip_on=False
     )

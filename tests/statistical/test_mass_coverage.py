@@ -4,9 +4,10 @@
 `coverage_of_recorded_flows.md`.  x is N(0, 1), d is 0 or 1 evenly, and an outcome is off zero with
 probability Λ(a + .6x + .3d), a such that 30 % are zero.  The rest is 3 + .5x + .5d + N(0, 1) for the normal
 law, its own law with errors .7·N(0, .6²) + .3·N(1.5, 1.5²) for the flow on the line, and
-exp(1 + .4x + .3d + .5·N(0, 1)) for the flow of a positive outcome.  Levels of .27 and .33 are those at the
-share of zeros less and plus .03.  The same samples are also recorded before their zeros are told apart:
-top-coded at their law's .95 quantile, or rounded to halves.
+exp(1 + .4x + .3d + .5·N(0, 1)) for the flow of a positive outcome.  At a corner y = max(y*, 0) with
+y* = m + .5x + .5d and the errors of the normal law or of the flow, m such that 30 % are zero.  Levels of
+.27 and .33 are those at the share of zeros less and plus .03.  The same samples are also recorded before
+their zeros are told apart: top-coded at their law's .95 quantile, or rounded to halves.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ import disteconometrics as de
 
 pytestmark = pytest.mark.statistical
 
-LAWS = ("normal", "flow", "positive flow")
+LAWS = ("normal", "flow", "positive flow", "corner", "corner flow")
 RECORDED = ("normal, top-coded", "normal, rounded", "flow, top-coded", "positive flow, rounded")
 WAYS = (*LAWS, *RECORDED)
+MIXED = ("flow", "corner flow")  # whose errors are of a mixture
 LEVELS = (0.27, 0.33, 0.35, 0.5, 0.9)
 NAMES = ("mean", *(f"q[{t}]" for t in LEVELS))
 EFFECTS = ("mean", "q[0.5]", "q[0.9]")
@@ -47,15 +49,29 @@ A = float(optimize.brentq(lambda a: np.mean([W @ off_zero(X, d, a) for d in (0, 
 
 
 def errors_cdf(way: str, e: Any) -> Any:
-    return 0.7 * ndtr(e / 0.6) + 0.3 * ndtr((e - 1.5) / 1.5) if way == "flow" else ndtr(e)
+    return 0.7 * ndtr(e / 0.6) + 0.3 * ndtr((e - 1.5) / 1.5) if way in MIXED else ndtr(e)
 
 
 def centre(way: str, x: Any, d: Any) -> Any:
+    if way.startswith("corner"):
+        return corner_at(way) + 0.5 * x + 0.5 * d
     return 1 + 0.4 * x + 0.3 * d if way == "positive flow" else 3 + 0.5 * x + 0.5 * d
+
+
+@cache
+def corner_at(way: str) -> float:
+    """Where y* is centred, such that 30 % of it is below zero."""
+
+    def zeros(m: float) -> float:
+        return float(np.mean([W @ errors_cdf(way, -(m + 0.5 * X + 0.5 * d)) for d in (0, 1)]))
+
+    return float(optimize.brentq(lambda m: zeros(m) - 0.3, -5, 5))
 
 
 def cdf(way: str, y: float, x: Any, d: Any) -> Any:
     """F(y | x, d)."""
+    if way.startswith("corner"):
+        return errors_cdf(way, y - centre(way, x, d)) * (y >= 0)
     if way == "positive flow":
         rest = errors_cdf(way, (np.log(max(y, 1e-300)) - centre(way, x, d)) / 0.5)
     else:
@@ -80,6 +96,9 @@ def quantile(way: str, tau: float, x: float | None = None, d: float | None = Non
 
 
 def mean(way: str, d: int) -> float:
+    if way.startswith("corner"):
+        y = np.linspace(0, 25, 10_001)
+        return float(W @ np.trapezoid(1 - errors_cdf(way, y - centre(way, X, d)[:, None]), y, axis=1))
     own = centre(way, X, d) + 0.45 * (way == "flow")
     return float(W @ (off_zero(X, d, A) * (np.exp(own + 0.125) if way == "positive flow" else own)))
 
@@ -103,9 +122,11 @@ def draw(law: str, n: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([41, LAWS.index(law), n, seed])
     x, d = rng.normal(size=n), rng.integers(0, 2, n).astype(float)
     e = rng.normal(size=n)
-    if law == "flow":
+    if law in MIXED:
         e = np.where(rng.random(n) < 0.3, 1.5 + 1.5 * e, 0.6 * e)
     own = np.exp(centre(law, x, d) + 0.5 * e) if law == "positive flow" else centre(law, x, d) + e
+    if law.startswith("corner"):
+        return {"y": np.maximum(own, 0.0), "x": x, "d": d}
     return {"y": np.where(rng.random(n) < off_zero(x, d, A), own, 0.0), "x": x, "d": d}
 
 
@@ -118,8 +139,9 @@ def told(way: str, table: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         left, y = f"topcoded(y, at={cap!r})", np.minimum(y, cap)
     elif how == "rounded":
         left, y = "rounded(y, to=0.5)", np.round(2 * y) / 2
-    formula, table = f"mass({left}, 0) ~ x + d", table | {"y": y}
-    if law == "normal":
+    corner = ", corner=True" if law.startswith("corner") else ""
+    formula, table = f"mass({left}, 0{corner}) ~ x + d", table | {"y": y}
+    if law in ("normal", "corner"):
         return de.NormalRegression(formula), table
     return de.FlowDensity(formula, support="positive" if law == "positive flow" else None), table
 

@@ -215,7 +215,6 @@ REFUSED: dict[str, tuple[Any, type[DisteconometricsError], str]] = {
     "log": (de.NormalRegression("log(mass(y, 0)) ~ x"), DisteconometricsError, "log"),
     "offset": (de.NormalRegression("mass(y, 0) ~ x", offset="d"), OptionError, "offset"),
     "no row": (de.NormalRegression("mass(y, 99) ~ x"), OutcomeError, "no row at its mass"),
-    "corner": (de.NormalRegression("mass(y, 0, corner=True) ~ x"), DisteconometricsError, "bottomcoded"),
     "flow by name": (
         de.FlowDensity("mass(y, 0) ~ x", flow=de.Planar(layers=2)),
         OutcomeError,

@@ -14,7 +14,7 @@ import pytest
 import disteconometrics as de
 from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.recorded import RecordedLaw, recording_of
-from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.errors import DataError, OptionError, WithheldAttributeError, WithheldError
 from disteconometrics.inference.recorded_laws import RecordedRowLaws
 
 OUTCOME = de.Normal([0.2, 3.0, 1.4], [1.0, 2.0, 0.3])
@@ -228,7 +228,7 @@ def test_answers_of_what_is_recorded(left: str, kind: str) -> None:
     for functional in a.functionals:
         one = laws.by_row(functional, W)
         values, G = laws.each(functional)
-        np.testing.assert_allclose(W.T @ G, one.sums, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(W.T @ G, one.sums, rtol=1e-5, atol=1e-8)  # differences, an integral
         assert values == pytest.approx(one.values)
         for j in range(G.shape[1]):
             step = 1e-5
@@ -282,3 +282,64 @@ def test_effects_on_what_is_recorded_are_those_of_the_capped_law() -> None:
             ask()
     with pytest.raises(OptionError, match="scale of the formula"):
         rounded.functionals("mean", on=[de.Exp()], of="recorded")
+
+
+@pytest.mark.parametrize("estimator", [de.NormalRegression, de.FlowDensity])
+@pytest.mark.parametrize("left", ["topcoded(c, at=5)", "mass({}, 0)", "mass({}, 0, corner=True)"])
+def test_what_least_squares_have_is_withheld_by_name(estimator: Any, left: str) -> None:
+    options = {} if estimator is de.NormalRegression else {"flow": de.MonotoneSpline("linear")}
+    res = estimator(f"{left.format('topcoded(z, at=5)')} ~ x", **options).fit(table())
+    for name in ("rsquared", "rsquared_adj", "resid", "leverage"):
+        with pytest.raises(WithheldAttributeError, match=f"has no {name}: "):
+            getattr(res, name)
+
+
+# ---- corners -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [de.NormalRegression, de.FlowDensity])
+@pytest.mark.parametrize("cap", [False, True])
+def test_a_corner_is_the_law_of_what_is_recorded_at_a_floor(estimator: Any, cap: bool, tmp_path: Any) -> None:
+    """One fit to the bit, the Tobit of the normal law; answers are those of max(y*, 0), for new rows too."""
+    corner, floor = ("topcoded(c, at=5)", "bottomcoded(c, at=3)") if cap else ("f", "bottomcoded(f, at=3)")
+    data = table().assign(f=lambda d: d.y.clip(3.0), c=lambda d: d.c.clip(3.0))
+    floor = f"topcoded({floor}, at=5)" if cap else floor
+    options = {} if estimator is de.NormalRegression else {"flow": de.MonotoneSpline("linear")}
+    res, other = (
+        estimator(f"{left} ~ x", **options).fit(data, cov="HC0")
+        for left in (f"mass({corner}, 3, corner=True)", floor)
+    )
+    assert res.llf == other.llf
+    if estimator is de.NormalRegression:
+        assert np.array_equal(res.params, other.params)
+        assert np.array_equal(res.bse, other.bse)
+        assert (res.method, res.sigma) == ("Tobit", other.sigma)
+        mean = other.distribution(data[["x"]]).recorded().mean() if not cap else res.distribution().mean()
+        assert np.array_equal(res.predict(), mean)
+    names = ["mean", "q[0.05]", "q[0.4]", "prob[3,4]"]
+    both = (lambda ask: ask(res, "recorded"), lambda ask: ask(other, "recorded"))
+    asks: list[Callable[[Any, str], Any]] = [
+        lambda r, of: r.functionals(names, of=of).table(),
+        lambda r, of: r.effect("x", 0.0, 1.0, names, of=of).table(),
+        lambda r, of: r.predict({"x": [0.0, -1.0]}, names, ci=True, of=of),
+    ]
+    for ask in asks:
+        one, same = (get(ask) for get in both)
+        pd.testing.assert_frame_equal(one, same, check_exact=True)
+        if not cap:
+            pd.testing.assert_frame_equal(one, ask(res, "outcome"), check_exact=True)
+    law = res.distribution({"x": [0.0]})
+    assert law.mass(3.0) == pytest.approx(other.distribution({"x": [0.0]}).cdf(3.0))
+    if not cap:
+        assert "corner at 3" in " ".join(str(res.summary()).split())
+        res.save(tmp_path / "corner")
+        again = de.load(tmp_path / "corner").predict({"x": [0.0, -1.0]}, names)
+        assert again.equals(res.predict({"x": [0.0, -1.0]}, names))
+        moved = res.counterfactual({"x": data["x"] * 0.9}).functionals(["mean", "q[0.02]"])
+        assert moved.values[1] == 3.0
+        assert moved.values[0] == pytest.approx(res.distribution({"x": data["x"] * 0.9}).mean().mean())
+
+
+def test_a_support_that_begins_at_a_corner_is_refused() -> None:
+    with pytest.raises(DataError, match="outside the declared support"):
+        de.FlowDensity("mass(z, 0, corner=True) ~ x", support="positive").fit(table())

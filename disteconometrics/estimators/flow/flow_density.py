@@ -51,7 +51,8 @@ class FlowDensity(Specification):
         ``interval``, ``brackets``, ``rounded``, ``topcoded`` and ``bottomcoded``.  The law is then that of
         the outcome before; what records do not tell of it is withheld: beyond a cap its quantiles, and means
         and spreads.  ``"mass(earnings, 0) ~ educ"`` is a hurdle: a logit for being off the point, and the
-        density of the rest.
+        density of the rest; ``"mass(hours, 0, corner=True) ~ educ"`` is a corner solution, max(y*, 0) with
+        one density for y*, and answers are of it with its mass.
     flow : "auto", MonotoneSpline, or a flow by name
         "auto" is ``MonotoneSpline()``, of joint outcomes a pool of products of splines; from 2,000 rows on,
         with six covariate columns or joint outcomes and no ``cov``, a normal mixture behind a net if that is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,8 +52,13 @@ class RecordFacts:
         """The outcomes between which the records tell the law."""
         return Held(self.low, self.high)
 
-    def notes(self, recording: str, outcome: str) -> list[str]:
-        """What the foot of a summary says, with how the outcome was recorded, in words."""
+    def notes(self, recording: str, outcome: str, *, corner: bool = False) -> list[str]:
+        """What the foot of a summary says, with how the outcome was recorded, in words.
+
+        Outcomes that end at a corner are told below it.
+        """
+        held = replace(self.held, low=-np.inf) if corner else self.held
+        low, high = (0.0, self.levels[1]) if corner else self.levels
         kinds = ", ".join(f"{n} {kind}" for kind, n in self.counts.items())
         notes = [
             f"Records ({recording}): {kinds}. Assumed: given the covariates, how an outcome was recorded "
@@ -64,9 +69,11 @@ class RecordFacts:
                 "Inside a record's ends the law holds by smoothness: the records tell its distribution "
                 "function at the ends."
             )
-        if not self.held.all:
+        if corner:
+            notes.append(f"Answers are of {outcome}, whose law has a mass at its corner: P there is F there.")
+        if not held.all:
             notes.append(
-                f"Nothing is told of where {outcome} lies {self.held.beyond}: the rows hold quantiles at "
-                f"levels {self.levels[0]:.3f} to {self.levels[1]:.3f}; others, and moments, are withheld."
+                f"Nothing is told of where {outcome} lies {held.beyond}: the rows hold quantiles at "
+                f"levels {low:.3f} to {high:.3f}; others, and moments, are withheld."
             )
         return notes

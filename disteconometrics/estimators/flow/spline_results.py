@@ -13,7 +13,7 @@ import pandas as pd
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.stream import StreamDesign
 from disteconometrics.distributions.functionals import functional_name, listed, mean_between
-from disteconometrics.distributions.recorded import with_recording
+from disteconometrics.distributions.recorded import corner_of, with_recording
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.effects_results import EffectsHeader, EffectsResults, saved_effects
@@ -56,6 +56,7 @@ from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_effects import Averaged, RowLaws, band, check_target
 from disteconometrics.inference.law_functionals import Functional, is_analytic
 from disteconometrics.inference.protocols import Refitting
+from disteconometrics.inference.recorded_laws import recorded_laws
 from disteconometrics.inference.repeated_rows import distinct_laws
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.inference.variable_effects import Seen
@@ -166,6 +167,10 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
     kind: CovarianceKind | None = None
     saved: SavedAnswers | None = None
 
+    lacks: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("rsquared", "rsquared_adj", "resid", "leverage", "leverages"),
+        "it is of least squares; a law is judged by leave_one_out, diagnose() and de.cross_validate",
+    )
     pictures: ClassVar[tuple[str, ...]] = ("density", "quantile_fan", "quantile_effects")
     kinds: ClassVar[dict[str, str]] = {"effect": "quantile_effects"}
 
@@ -464,12 +469,15 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         check_target(target)
         level = check_level(level)
         if new is None:
-            a = self.answering("mean", None, near=True)
+            a = self.of_outcome(near=True)
             averaged = a.whole
             whose, estimation = target if a.conditional else "sample", a.estimation
         else:
             X, held = self._covariates(new)[0], self._held(self.flow)
-            laws = SplineRowLaws(self.flow, self.undersmoothed, X)
+            laws: RowLaws = SplineRowLaws(self.flow, self.undersmoothed, X)
+            corner = corner_of(self.spec)
+            if corner is not None:
+                laws, held = recorded_laws(laws, corner), held.beyond_of(corner.low, corner.high)
             averaged = Averaged(laws, np.full(len(X), 1 / len(X)), held)
             whose, estimation = "sample", self._given_rows(self.undersmoothed)
         return band(averaged, kind, grid, level, seed_sequence(seed), estimation, whose)

@@ -1,0 +1,83 @@
+"""What a left side that says how outcomes were recorded costs beside the exact fit, in one run.
+
+::
+
+    python tests/benchmarks/bench_recorded.py [rows] [rounds]
+
+The bar is three times the processor time of the exact fit with its errors, recorder by recorder; medians of
+interleaved rounds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import disteconometrics as de
+
+BAR = 3.0
+LEFT = {
+    "exact": "y",
+    "topcoded": "topcoded(c, at=5.5)",
+    "bottomcoded": "bottomcoded(f, at=3)",
+    "interval": "interval(low, high)",
+    "rounded": "rounded(r, to=0.5)",
+    "brackets": "brackets(y, [-inf, 2, 3, 3.5, 4, 4.5, 5, 6, inf])",
+    "mass": "mass(z, 0)",
+    "corner": "mass(f, 3, corner=True)",
+}
+
+
+def table(n: int) -> pd.DataFrame:
+    """One outcome, recorded in all ways."""
+    rng = np.random.default_rng(n)
+    x, d = rng.normal(size=n), rng.integers(0, 2, n).astype(float)
+    y = 4 + 0.5 * x + 0.5 * d + np.where(rng.random(n) < 0.3, 1.5, 0.6) * rng.normal(size=n)
+    steps = np.floor(y * 2) / 2
+    return pd.DataFrame(
+        {
+            "x": x,
+            "d": d,
+            "y": y,
+            "c": y.clip(None, 5.5),
+            "f": y.clip(3),
+            "low": steps,
+            "high": steps + 0.5,
+            "r": np.round(y * 2) / 2,
+            "z": np.where(rng.random(n) < 0.3, 0.0, y),
+        }
+    )
+
+
+def times(estimator: Any, data: pd.DataFrame, rounds: int) -> dict[str, list[float]]:
+    """Seconds of the processor for every left side, round by round."""
+    found: dict[str, list[float]] = {name: [] for name in LEFT}
+    for _ in range(rounds + 1):  # the first warms up
+        for name, left in LEFT.items():
+            start = time.process_time()
+            _ = estimator(f"{left} ~ x + d").fit(data, cov="HC0")
+            found[name].append(time.process_time() - start)
+    return {name: seconds[1:] for name, seconds in found.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    n, rounds = (int(v) for v in (sys.argv[1:] + ["1000", "9"][len(sys.argv) - 1 :]))
+    print(f"{n} rows; times the exact fit, bar {BAR:g}")
+    for estimator in (de.NormalRegression, de.FlowDensity):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = times(estimator, table(n), rounds)
+        for name, seconds in found.items():
+            ratio = median(a / b for a, b in zip(seconds, found["exact"], strict=True))
+            print(f"{estimator.__name__:17s} {name:12s} {median(seconds):8.4f} s {ratio:6.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
