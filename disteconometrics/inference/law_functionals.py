@@ -15,7 +15,7 @@ __all__ = ["MOMENTS", "OF_QUANTILES", "Functional", "is_analytic", "parse_functi
 Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
 
 MOMENTS = ("mean", "gini", "theil", "mld", "std", "var")  # functionals that how far a tail goes may decide
-NUMBERS = {"q": 1, "prob": 2}  # that a functional takes
+NUMBERS = {"q": 1, "prob": 2, "ratio": 2}  # that a functional takes
 # functionals of two quantiles, at levels
 OF_QUANTILES: dict[str, Functional] = {
     "iqr": ("difference", (0.75, 0.25)),
@@ -23,7 +23,7 @@ OF_QUANTILES: dict[str, Functional] = {
     "p90p50": ("ratio", (0.9, 0.5)),
     "p50p10": ("ratio", (0.5, 0.1)),
 }
-_CALL = re.compile(r"\s*(mean|std|var|median|iqr|p90p10|p90p50|p50p10|q|prob)\s*(?:\[([^\]]*)\])?\s*")
+_CALL = re.compile(r"\s*(mean|std|var|median|iqr|p90p10|p90p50|p50p10|ratio|q|prob)\s*(?:\[([^\]]*)\])?\s*")
 
 
 def is_analytic(name: Any) -> bool:
@@ -47,10 +47,12 @@ def parse_functional(name: Any) -> Functional:
     found = _CALL.fullmatch(name) if isinstance(name, str) else None
     kind, numbers = (found[1], _numbers(found[2])) if found else ("", (np.nan,))
     increasing = (0.0, *numbers, 1.0) if kind == "q" else numbers
+    if kind == "ratio":  # of two quantiles
+        increasing = (0.0, min(numbers), 1.0) if 0 < max(numbers) < 1 else (0.0, 0.0)
     if len(numbers) != NUMBERS.get(kind, 0) or not all(a < b for a, b in pairwise(increasing)):
         raise OptionError(
             f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', "
-            "'iqr', 'q[0.9]' (a level between 0 and 1) or 'prob[a,b]' with a < b."
+            "'iqr', 'q[0.9]' (a level between 0 and 1), 'ratio[a,b]' of two levels or 'prob[a,b]' with a < b."
         )
     return ("q", (0.5,)) if kind == "median" else OF_QUANTILES.get(kind, (kind, numbers))
 

@@ -161,8 +161,8 @@ def decompose(
     by : str
         Column of two values, the first of which (in their order) is group 0: differences are 1 less 0.
     functionals : functionals such as ``["mean", "q[0.9]", "gini"]``, or functions of a law
-        Those that are no moments, quantiles or ratios of quantiles are differentiated numerically and must
-        be smooth.
+        Those that are no moments, quantiles or ratios of quantiles are differentiated numerically, functions
+        of quantiles (``poverty[0.6*median]``) with errors that are right to about 4 %.
     reference : a value of ``by``, None or "pooled"
         Group whose coefficients weigh the covariates; None is group 0, "pooled" a fit of all rows without
         the group.

@@ -35,7 +35,7 @@ def of_quantiles(name: Any) -> bool:
     >>> of_quantiles("q[0.5]"), of_quantiles("mean")
     (True, False)
     """
-    return isinstance(name, str) and (name.startswith(("q[", "median")) or name in OF_QUANTILES)
+    return isinstance(name, str) and (name.startswith(("q[", "median", "ratio[")) or name in OF_QUANTILES)
 
 
 def check_index_set(given: Any) -> tuple[float, float]:
