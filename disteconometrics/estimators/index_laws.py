@@ -105,6 +105,9 @@ class NormalRowLaws:
             a, b = ((y - self.eta) / s for y in numbers)
             low, high = (self.link.pdf(v) / s for v in (a, b))
             return self.link.cdf(b) - self.link.cdf(a), low - high, low * a - high * b
+        if kind == "difference":  # ratios of quantiles are not asked of laws on the whole line
+            (v, in_eta, in_s), (w, of_eta, of_s) = (self._parts(("q", (level,))) for level in numbers)
+            return v - w, in_eta - of_eta, in_s - of_s
         return self._by_steps(numbers[0])
 
     def _by_steps(self, of: Callable[[Normal], Any]) -> tuple[Array, Array, Array]:

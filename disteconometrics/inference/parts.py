@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from joblib import effective_n_jobs
-
 from disteconometrics.data.source import DaskPart, HeldPart, Source
 from disteconometrics.errors import WorkerError
 from disteconometrics.inference.parallel import DEAD_NAMES, check_jobs, one_thread, results
@@ -95,8 +93,10 @@ class PartRunner:
     @property
     def place(self) -> Any:
         """The client of dask, or the number of joblib's workers."""
+        import joblib
+
         client = _client(self.source)
-        return effective_n_jobs(self.n_jobs) if client is None else client
+        return joblib.effective_n_jobs(self.n_jobs) if client is None else client
 
     @property
     def is_here(self) -> bool:

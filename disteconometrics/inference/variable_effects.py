@@ -43,12 +43,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices, as_floats
+from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.distributions.scores import crps
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
@@ -189,20 +188,18 @@ class VariableEffects:
     ) -> Iterator[Effect]:
         """Average contrasts of every level with the first, whose laws are computed once."""
         W = self.shares[:, None]
-        first = self.laws(self._with(variable, levels[0]))
-        base = [row_values(first, f, W) for f in functionals]
+        base = self._each(self.laws(self._with(variable, levels[0])), W, functionals)
         if len(levels) < 2:
             return
         A = self._level_weights(variable, levels, np.eye(len(levels) - 1))
         steps = [self._step(f, A) for f in functionals]
         for j, level in enumerate(levels[1:]):
-            laws = self.laws(self._with(variable, level))
+            own = self._each(self.laws(self._with(variable, level)), W, functionals)
             answers = []
-            for f, b, step in zip(functionals, base, steps, strict=True):
-                a = row_values(laws, f, W)
+            for f, (b, hidden), (a, too), step in zip(functionals, base, own, steps, strict=True):
                 with np.errstate(invalid="ignore"):
                     plain = self._average(a.values - b.values, a.sums[0] - b.sums[0])
-                plain = plain._replace(hidden=self._hidden(f, self.shares, first, laws))
+                plain = plain._replace(hidden=self._hidden(f, self.shares, hidden, too))
                 answers.append(step.applied(plain, j))
             yield Effect(f"{variable}: {level} - {levels[0]}", CONTRAST, answers)
 
@@ -326,26 +323,37 @@ class VariableEffects:
     ) -> list[Answer]:
         """Averages of functionals at one design less those at another, per unit (n,)."""
         W = (self.shares / unit)[:, None]
-        before, after = (self.laws(X) for X in ends)
+        before, after = (self._each(self.laws(X), W, functionals) for X in ends)  # the laws of one at a time
         answers = []
-        for f in functionals:
-            b, a = row_values(before, f, W), row_values(after, f, W)
+        for f, (b, hidden), (a, too) in zip(functionals, before, after, strict=True):
             with np.errstate(invalid="ignore"):
                 plain = self._average((a.values - b.values) / unit, a.sums[0] - b.sums[0])
-            answers.append(plain._replace(hidden=self._hidden(f, self.shares, before, after)))
+            answers.append(plain._replace(hidden=self._hidden(f, self.shares, hidden, too)))
         return answers
 
-    def _hidden(self, functional: Functional, weights: Array, *laws: RowLaws) -> float:
-        """The share by weights (n,) of rows of which records do not tell a functional of these laws."""
+    def _each(
+        self, laws: RowLaws, W: Array, functionals: Sequence[Functional]
+    ) -> list[tuple[RowValues, Mask | None]]:
+        """Functionals of laws with weights W (n, 1), and the rows of which records do not tell them."""
+        return [(row_values(laws, f, W), self._untold(f, laws)) for f in functionals]
+
+    def _untold(self, functional: Functional, laws: RowLaws) -> Mask | None:
+        """Rows (n,) of which records do not tell quantiles of these laws, None where they tell all."""
+        kind, numbers = functional
+        if self.held.all or kind not in ("q", "difference", "ratio") or self.held.hides(functional):
+            return None
+        zero, hidden = np.zeros((len(self.X), 1)), np.zeros(len(self.X), dtype=bool)
+        for level in numbers:
+            hidden |= self.held.hidden(laws.by_row(("q", (level,)), zero).values)
+        return hidden
+
+    def _hidden(self, functional: Functional, weights: Array, *rows: Mask | None) -> float:
+        """The share by weights (n,) of rows of which records do not tell a functional of some laws."""
         kind, numbers = functional
         if self.held.hides(functional) or (kind == "prob" and self.held.hides_between(numbers)):
             return 1.0
-        if self.held.all or kind not in ("q", "difference", "ratio"):
-            return 0.0
-        zero, hidden = np.zeros((len(self.X), 1)), np.zeros(len(self.X), dtype=bool)
-        for one, level in product(laws, numbers):
-            hidden |= self.held.hidden(one.by_row(("q", (level,)), zero).values)
-        return float(weights @ hidden)
+        untold = [one for one in rows if one is not None]
+        return float(weights @ np.logical_or.reduce(untold)) if untold else 0.0
 
     def _own_values(self, values: Array) -> Array:
         """Values (n,), zero in rows that are not averaged over: these may have none."""
@@ -448,7 +456,7 @@ class VariableEffects:
         out: dict[str, tuple[str, list[Answer]]] = {v: (label, []) for v, (label, _, _) in parts.items()}
         for f in functionals:
             found = row_values(self._own, f, W)
-            step = self._step(f, W, found)
+            step, untold = self._step(f, W, found), self._untold(f, self._own)
             for j, (v, (_, x, Z)) in enumerate(parts.items()):
                 if not W[:, j].any():
                     out[v][1].append(Answer(np.nan, np.zeros_like(found.sums[j]), np.zeros(len(x))))
@@ -458,7 +466,7 @@ class VariableEffects:
                     value = float(W[:, j] @ values)
                     left = residual(values - value * x, Z, self.shares)
                     plain = Answer(value, found.sums[j], W[:, j] * left)
-                plain = plain._replace(hidden=self._hidden(f, W[:, j] * x, self._own))
+                plain = plain._replace(hidden=self._hidden(f, W[:, j] * x, untold))
                 out[v][1].append(step.applied(plain, j))
         return out
 

@@ -472,3 +472,10 @@ def test_functionals_without_covariates(model: Any, data: pd.DataFrame, mean: st
     found, y = model.fit(data).functionals("mean"), data[mean]
     assert found.values[0] == pytest.approx(y.mean(), rel=1e-9)
     assert found.std_error[0] == pytest.approx(y.std() / np.sqrt(len(y)), rel=0.03)
+
+
+def test_nothing_moves_the_interquartile_range_of_one_spread() -> None:
+    res = de.NormalRegression("foodexp ~ income").fit(datasets.engel())
+    found = res.effects(names=["iqr", "q[0.9]"]).estimates
+    np.testing.assert_allclose(found.values, [0.0, res.params["income"]], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.std_error, [0.0, res.bse["income"]], rtol=1e-6, atol=1e-12)
