@@ -42,7 +42,7 @@ from disteconometrics.inference.law_effects import (
     with_quantile_limits,
 )
 from disteconometrics.inference.law_functionals import MOMENTS, Functional
-from disteconometrics.inference.parallel import on_one_thread, progress
+from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.variable_effects import (
     BEST_LINEAR,
     CONTRAST,
@@ -60,6 +60,7 @@ from disteconometrics.inference.withheld import (
     warn_unsupported,
 )
 from disteconometrics.tables import WIDTH, Section, Summary, number
+from disteconometrics.threads import on_one_thread
 
 __all__ = [
     "FUNCTIONALS",

@@ -25,8 +25,8 @@ from disteconometrics.errors import (
     OptionError,
     StudyError,
 )
-from disteconometrics.inference.parallel import one_thread
 from disteconometrics.simulate.session import Session
+from disteconometrics.threads import one_thread
 
 
 def draw(rng: np.random.Generator, n: int = 40) -> np.ndarray:
@@ -435,7 +435,7 @@ def test_summaries_flag_what_is_off() -> None:
 def test_one_thread_holds_and_lets_go() -> None:
     code = """
     import disteconometrics, os
-    from disteconometrics.inference.parallel import one_thread
+    from disteconometrics.threads import one_thread
     os.environ["OMP_NUM_THREADS"] = "2"
     with one_thread():
         import torch

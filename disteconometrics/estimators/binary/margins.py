@@ -43,6 +43,7 @@ from disteconometrics.inference.marginal_effects import (
 from disteconometrics.pictures import Pictured
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, first_of
+from disteconometrics.threads import on_one_thread
 
 __all__ = ["MarginsResults", "asked_of", "check_ranges", "margins", "margins_as_statsmodels", "questions_of"]
 
@@ -184,6 +185,7 @@ class _Header:
 _ARRAYS = {"values": Numbers("k", "any"), "covariance": Numbers("k k", "a covariance")}
 
 
+@on_one_thread
 def margins(
     fitted: FittedIndex,
     rows: AnyRows,
