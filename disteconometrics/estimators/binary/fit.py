@@ -41,7 +41,6 @@ from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, ma
 from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
 from disteconometrics.tables import first_of
-from disteconometrics.threads import threads_for
 
 __all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryRows", "equation_of", "estimate", "success_of"]
 
@@ -285,8 +284,7 @@ def estimate(
     objective = IndexModel(kernel, blocks, read.size, last)
     if model.likelihood_penalty is None and not read.streamed:
         _check_levels(read)
-    with threads_for(len(names)):
-        m, penalised = _maximum(objective, names, maxiter, model.likelihood_penalty)
+    m, penalised = _maximum(objective, names, maxiter, model.likelihood_penalty)
     infinite, limit, words = None, None, None
     separation = m.separation
     if separation is not None:
