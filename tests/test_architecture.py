@@ -38,7 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"arrays", "errors"},
+            {"arrays", "errors", "threads"},
             {"words"},
             {"blocks", "checks", "files", "pictures", "tables"},
             {"archive", "fields"},

@@ -16,6 +16,7 @@ from disteconometrics.arrays import AnyArray, Array, Indices, Mask
 from disteconometrics.distributions.numeric import ROUNDED, SETTLED, TOLERANCE, divergence, warn_unsettled
 from disteconometrics.distributions.spline_pieces import chunks, gauss
 from disteconometrics.distributions.spline_sums import TAIL_COUNT, Curves, Nodes
+from disteconometrics.threads import on_one_thread
 
 __all__ = ["expectation"]
 
@@ -28,6 +29,7 @@ PANELS, MOST_PANELS = 60, 800  # of a row at a time, of many rows and of few
 MOST_CELLS = 4_000_000  # of rows × panels
 
 
+@on_one_thread
 def expectation(c: Curves, function: Function, *, smooth: bool) -> Array:
     """E f(Y) (n,) for f that maps outcomes (n, m) elementwise, its rows with those of the law.
 

@@ -37,6 +37,7 @@ from disteconometrics.distributions.spline_pieces import (
 from disteconometrics.distributions.support import Support
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
+from disteconometrics.threads import on_one_thread
 
 __all__ = [
     "Curves",
@@ -205,12 +206,19 @@ class Curves:
 
     # ---- rows at points ------------------------------------------------------------------------------------
 
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether rows differ in what they shift by alone."""
+        return bool((self.slopes == self.slopes[:1]).all())
+
+    def shapes(self, rows: slice) -> Array:
+        """Slope coefficients (m, J) of rows, or (1, J) of all where they are the same."""
+        return self.slopes[:1] if self._alike else self.slopes[rows]
+
     def heights(self, rows: slice, nodes: Nodes) -> Array:
         """z (m, Q) of rows at points that they share."""
         if nodes.side == 0:
-            z = self.slopes[rows] @ nodes.area
-            z += self.intercept[rows, None]
-            return np.asarray(z)
+            return np.asarray(self.shapes(rows) @ nodes.area + self.intercept[rows, None])
         i, edge = self._end(nodes.side)
         return np.asarray(self.ends[0][i, rows, None] + (nodes.points - edge))
 
@@ -218,7 +226,7 @@ class Curves:
         """dF/dv (m, Q) of rows at points that they share."""
         density = self.density(self.heights(rows, nodes))
         if nodes.side == 0:
-            density *= self.slopes[rows] @ nodes.slopes
+            density *= self.shapes(rows) @ nodes.slopes
         return density
 
     def line(self, rows: slice, nodes: Nodes) -> tuple[Array, Array]:
@@ -318,6 +326,7 @@ def with_tails(
     return first, second
 
 
+@on_one_thread
 def moments(c: Curves) -> tuple[Array, Array]:
     """Mean and variance (n,) of outcomes on the line."""
     k, n, between = c.basis.knots, len(c.intercept), c.grid[1]
@@ -359,6 +368,7 @@ def _exponential_tail(
         return np.where(b < 1, at * value, np.inf)
 
 
+@on_one_thread
 def supported_moments(c: Curves) -> tuple[Array, Array]:
     """Mean and variance (n,) of outcomes on a half-line or an interval."""
     of = _between_moments if c.domain.kind == "between" else _one_sided_moments
@@ -408,6 +418,7 @@ def _one_sided_moments(c: Curves, rows: slice) -> tuple[Array, Array]:
 # ---- distances between draws -------------------------------------------------------------------------------
 
 
+@on_one_thread
 def half_gap(c: Curves) -> Array:
     """½E|Y − Y'| (n,) = ∫ F·(1 − F) dy."""
     out = np.zeros(len(c.intercept))
@@ -430,6 +441,7 @@ def shortfall(c: Curves, y: Array) -> Array:
     return _around(c, y, lambda F, S: (F, np.zeros_like(S)))
 
 
+@on_one_thread
 def _around(c: Curves, y: Array, of: Both) -> Array:
     """Integrals (n, q) of one function of F and 1 − F below outcomes (n, q) plus those of another above.
 

@@ -44,7 +44,7 @@ from disteconometrics.inference.law_effects import (
     with_quantile_limits,
 )
 from disteconometrics.inference.law_functionals import MOMENTS, Functional
-from disteconometrics.inference.parallel import on_one_thread, progress
+from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.recorded_laws import read_recorded, recorded_laws
 from disteconometrics.inference.variable_effects import (
     BEST_LINEAR,
@@ -61,6 +61,7 @@ from disteconometrics.inference.withheld import (
     settled,
     warn_unsupported,
 )
+from disteconometrics.threads import on_one_thread
 
 __all__ = [
     "FUNCTIONALS",

@@ -54,6 +54,7 @@ from disteconometrics.optim.whiten import triangle_inverse
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_notes, source_notes
 from disteconometrics.tables import Summary, number, printable
+from disteconometrics.threads import threads_for
 
 __all__ = ["NormalRegression", "NormalResults", "regression_equations"]
 
@@ -214,8 +215,9 @@ def _fit_rows(
     if not read.streamed and read.design.records is not None:
         by_t = isinstance(kind, Cluster) if use_t == "auto" else flag(use_t, "use_t")
         return fit_recorded(model, read, kind, by_t)
-    rows, facts = _estimate(model, read, kind.columns if isinstance(kind, Cluster) else ())
-    V, scale = rows.covariances(kind)
+    with threads_for(len(read.spec.names)):
+        rows, facts = _estimate(model, read, kind.columns if isinstance(kind, Cluster) else ())
+        V, scale = rows.covariances(kind)
     return NormalResults(
         model=model,
         spec=rows.spec,

@@ -50,10 +50,11 @@ from disteconometrics.inference.covariance import group_sums, leave_one_out
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.expressions import evaluate
 from disteconometrics.inference.foreign import FunctionEstimator, as_estimator, named_params
-from disteconometrics.inference.parallel import check_jobs, one_thread, results
+from disteconometrics.inference.parallel import check_jobs, results
 from disteconometrics.inference.protocols import MEstimate, Redrawing, Resampling
 from disteconometrics.inference.resample import ResamplingPlan, reported_seed, seed_sequence, take_rows
 from disteconometrics.inference.score_bootstrap import ScoreTests
+from disteconometrics.threads import one_thread
 from disteconometrics.words import tells_words
 
 __all__ = ["bootstrap"]

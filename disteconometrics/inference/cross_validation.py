@@ -35,6 +35,7 @@ from disteconometrics.inference.foreign import as_estimator
 from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.resample import seed_sequence, take_rows
 from disteconometrics.tables import printable
+from disteconometrics.threads import on_one_thread
 from disteconometrics.words import OtherWords, tells_words
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -195,6 +196,7 @@ def _held_out(estimator: Any, train: Any, test: Any) -> tuple[tuple[str, str], A
 
 
 @tells_words
+@on_one_thread
 def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = None) -> CrossValidation:
     """Score the laws of outcomes that estimators have not seen, fold by fold.
 

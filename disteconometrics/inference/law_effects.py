@@ -39,9 +39,9 @@ from disteconometrics.inference.estimates import Estimates, as_far_out, critical
 from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
 from disteconometrics.inference.law_functionals import Functional
-from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.monotone import BaseLaw
+from disteconometrics.threads import on_one_thread
 
 __all__ = [
     "Answer",

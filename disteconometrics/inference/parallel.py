@@ -1,27 +1,25 @@
-"""Running many tasks: one thread each, and joblib without naming a backend, so that a cluster can do it."""
+"""Running many tasks by joblib without naming a backend, so that a cluster can do it."""
 
 from __future__ import annotations
 
-import os
 import pickle
 import platform
-import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager, suppress
-from functools import cache, wraps
+from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from disteconometrics.checks import is_whole
 from disteconometrics.errors import DisteconometricsError, OptionError, WorkerError
+from disteconometrics.threads import thread_pools
 
-__all__ = ["check_jobs", "machine", "on_one_thread", "one_thread", "progress", "results"]
+__all__ = ["check_jobs", "machine", "progress", "results"]
 
-P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -29,68 +27,6 @@ MOST_JOBS = 1_024
 DEAD = (BrokenExecutor,)
 DEAD_NAMES = ("KilledWorker",)  # dask's, which may not be installed
 SENDABLE = "leave n_jobs out, or let it make inside what cannot be pickled, such as locks and open files."
-_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@cache
-def _controller() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Hold BLAS, OpenMP and torch to one thread.
-
-    So numbers do not depend on the machine and workers do not compete.  A library that is loaded meanwhile
-    finds one thread in its environment; what was set before comes back at the end.
-
-    Examples
-    --------
-    >>> with one_thread():
-    ...     os.environ["OMP_NUM_THREADS"]
-    '1'
-    """
-    torch: Any = sys.modules.get("torch")
-    threads = None if torch is None else torch.get_num_threads()
-    kept = {name: os.environ.get(name) for name in _VARIABLES}
-    os.environ.update(dict.fromkeys(_VARIABLES, "1"))
-    try:
-        if threads is not None:
-            torch.set_num_threads(1)
-        with _controller().limit(limits=1):
-            yield
-    finally:
-        for name, value in kept.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        if threads is not None:
-            torch.set_num_threads(threads)
-        elif "torch" in sys.modules:  # loaded inside, with one thread
-            import joblib
-
-            loaded: Any = sys.modules["torch"]
-            loaded.set_num_threads(int(kept["OMP_NUM_THREADS"] or joblib.cpu_count(only_physical_cores=True)))
-
-
-def on_one_thread(function: Callable[P, T]) -> Callable[P, T]:
-    """A function that runs inside `one_thread`: two threads of BLAS wait for each other over small products.
-
-    Examples
-    --------
-    >>> on_one_thread(lambda: os.environ["OMP_NUM_THREADS"])()
-    '1'
-    """
-
-    @wraps(function)
-    def held(*args: P.args, **options: P.kwargs) -> T:
-        with one_thread():
-            return function(*args, **options)
-
-    return held
 
 
 def progress(items: Sequence[S], title: str) -> Iterator[S]:
@@ -119,7 +55,7 @@ def machine() -> str:
     features = found.get("SIMD Extensions", {}).get("found", [])
     blas = {
         f"{i['internal_api']} {i.get('architecture')} {i.get('version')}"
-        for i in _controller().info()
+        for i in thread_pools().info()
         if i["user_api"] == "blas"
     }
     library = " ".join(platform.libc_ver()).strip() or platform.platform()

@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from disteconometrics.data.source import DaskPart, HeldPart, Source
 from disteconometrics.errors import WorkerError
-from disteconometrics.inference.parallel import DEAD_NAMES, check_jobs, one_thread, results
+from disteconometrics.inference.parallel import DEAD_NAMES, check_jobs, results
+from disteconometrics.threads import one_thread
 
 __all__ = ["PartRunner"]
 

@@ -36,8 +36,9 @@ from disteconometrics.errors import (
 )
 from disteconometrics.inference.estimates import Estimates, TestResult, critical_value
 from disteconometrics.inference.foreign import with_errors
-from disteconometrics.inference.parallel import machine, one_thread
+from disteconometrics.inference.parallel import machine
 from disteconometrics.inference.protocols import Collector, Replicated, Replicating
+from disteconometrics.threads import one_thread
 
 __all__ = [
     "FIELDS",

@@ -29,8 +29,8 @@ from disteconometrics.errors import (
     OptionError,
     StudyError,
 )
-from disteconometrics.inference.parallel import one_thread
 from disteconometrics.simulate.session import Session
+from disteconometrics.threads import one_thread
 
 
 def draw(rng: np.random.Generator, n: int = 40) -> np.ndarray:
@@ -464,7 +464,7 @@ def test_a_study_is_saved_and_loaded_without_what_ran() -> None:
 def test_one_thread_holds_and_lets_go() -> None:
     code = """
     import disteconometrics, os
-    from disteconometrics.inference.parallel import one_thread
+    from disteconometrics.threads import one_thread
     os.environ["OMP_NUM_THREADS"] = "2"
     with one_thread():
         import torch

@@ -20,6 +20,7 @@ from disteconometrics.estimators.index_laws import ProbabilityRowLaws, check_mea
 from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 from disteconometrics.inference.law_effects import MEstimation
+from disteconometrics.threads import on_one_thread
 
 __all__ = ["BinaryAnswers"]
 
@@ -111,6 +112,7 @@ class BinaryAnswers(LawAnswers):
         raise OptionError("predict(new, ci=True) gives P(y = 1 | x) of each row with limits.")
 
     @as_given
+    @on_one_thread
     def predict(
         self,
         new: Any = None,

@@ -43,6 +43,7 @@ from disteconometrics.inference.marginal_effects import (
 from disteconometrics.pictures import Pictured
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, first_of
+from disteconometrics.threads import on_one_thread
 
 __all__ = [
     "MarginsResults",
@@ -228,6 +229,7 @@ def margins_of(
     )
 
 
+@on_one_thread
 def margins(
     fitted: FittedIndex,
     rows: AnyRows,

@@ -70,6 +70,7 @@ from disteconometrics.report import exchange
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
 from disteconometrics.tables import Summary, printable
+from disteconometrics.threads import threads_for
 
 __all__ = ["BinaryResults", "fit_binary", "fit_binary_rows"]
 
@@ -99,10 +100,11 @@ def fit_binary_rows(
 ) -> BinaryResults:
     """The same on rows that have been read, with a covariance that `resolve_kind` has checked."""
     clusters = kind.columns if isinstance(kind, Cluster) else ()
-    rows, facts, infinite = estimate(model, kernel, read, maxiter=maxiter, clusters=clusters)
-    if rows.penalised is not None:
-        check_options(kind, use_t)
-    V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
+    with threads_for(len(read.names)):
+        rows, facts, infinite = estimate(model, kernel, read, maxiter=maxiter, clusters=clusters)
+        if rows.penalised is not None:
+            check_options(kind, use_t)
+        V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
     return BinaryResults(
         model=model,
         spec=rows.spec,

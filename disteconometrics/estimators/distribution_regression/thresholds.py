@@ -18,7 +18,6 @@ from disteconometrics.errors import (
     WithheldError,
     warn_user,
 )
-from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.inference.resample import ResamplingPlan
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import Kernel
@@ -26,6 +25,7 @@ from disteconometrics.optim.batched import CONVERGED, share, solve_shared
 from disteconometrics.optim.limit import limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
 from disteconometrics.optim.wording import describe_collinearity
+from disteconometrics.threads import on_one_thread
 
 __all__ = [
     "Covariates",

@@ -26,10 +26,11 @@ from disteconometrics.estimators.flow.spline_fit import SplinePlan, fit_flow
 from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.estimates import TestResult
-from disteconometrics.inference.parallel import on_one_thread, progress
+from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.pictures import Pictured
 from disteconometrics.tables import printable
+from disteconometrics.threads import on_one_thread
 
 __all__ = ["FlowDiagnosis", "HeldOut", "Hypothesis", "bootstrap_test", "diagnose", "spline_held_out"]
 

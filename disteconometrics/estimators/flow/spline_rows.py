@@ -35,9 +35,9 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
-from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.optim.recorded_normal import check_overlap
 from disteconometrics.optim.smoothing import Smooth
+from disteconometrics.threads import on_one_thread
 
 __all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "fit_source", "plan_of", "spline_fit_of"]
 

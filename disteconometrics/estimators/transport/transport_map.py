@@ -22,6 +22,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.quantile_bands import Ranks, difference_limits
 from disteconometrics.report.summary import rows_dropped
 from disteconometrics.tables import Section, Summary, number, p_value, printable
+from disteconometrics.threads import on_one_thread
 from disteconometrics.transport import discrete
 
 __all__ = ["TransportMap", "TransportMapResults"]
@@ -103,6 +104,7 @@ class TransportMap(Specification):
         check_columns(weights=self.weights, weight_type=self.weight_type)
         return {"index_set": (low, high)}
 
+    @on_one_thread
     def fit(self, data: Any, *, cluster: str | None = None) -> TransportMapResults:
         """Match the two groups of a table.
 

@@ -29,6 +29,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import reported_seed, seed_sequence
 from disteconometrics.report.summary import rows_dropped
 from disteconometrics.tables import Section, Summary, number, p_value, printable
+from disteconometrics.threads import on_one_thread
 from disteconometrics.transport.histogram import Histogram, distance_error
 from disteconometrics.transport.samples import check_order
 
@@ -127,13 +128,8 @@ class WassersteinDistance(Specification):
         check_columns(weights=self.weights, weight_type=self.weight_type)
         return {"p": order}
 
-    def fit(
-        self,
-        data: Any,
-        *,
-        cluster: str | None = None,
-        seed: Seed = None,
-    ) -> WassersteinResults:
+    @on_one_thread
+    def fit(self, data: Any, *, cluster: str | None = None, seed: Seed = None) -> WassersteinResults:
         """Compare the groups of a table.
 
         Parameters
