@@ -15,11 +15,17 @@ from scipy import special
 from disteconometrics.arrays import Array
 from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.errors import HardEdgeWarning, OptionError
-from disteconometrics.estimators.flow.alternative import trained_alternative
+from disteconometrics.estimators.flow.alternative import (
+    LEAST_ROWS,
+    UNTRIED,
+    evenly_spread,
+    trained_alternative,
+)
 from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline
 from disteconometrics.estimators.joint import JointSides, Product, joint_law, joint_results
 from disteconometrics.estimators.rows import JointFitRows
 from disteconometrics.inference.resample import take_rows
+from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = ["fit_product", "stacking_weights"]
 
@@ -107,10 +113,19 @@ def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
     mass = read.scaled_weights
     weights = stacking_weights(fits.left_out, mass)
     pooled = np.asarray(special.logsumexp(fits.left_out, axis=0, b=weights[:, None]))
-    rival = trained_alternative(model, data, None, pooled, mass, seed) if cov is None else None
-    if rival is not None and rival.wins:
-        return rival.fitted(data, seed)
     trials, products = fits.ranked(weights, mass)
+    rival, words = None, ""
+    if cov is None and len(pooled) >= LEAST_ROWS:
+        best = int(np.argmax(weights))
+        behind = float((pooled - fits.left_out[best]) @ (np.ones(read.size) if mass is None else mass))
+        if _fits_evenly(products[0], behind, mass):
+            words = UNTRIED
+        else:
+            rival = trained_alternative(model, data, None, pooled, mass, seed)
+    if rival is not None:
+        if rival.wins:
+            return rival.fitted(data, seed)
+        words = rival.words
     law = joint_law(products, JointSides.of(outcomes, products[0].parts), data)
     contributions = law.logpdf(read.Y)
     return joint_results(
@@ -119,8 +134,16 @@ def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
         count,
         loglik=float(contributions @ (np.ones(read.size) if mass is None else mass)),
         trials=trials,
-        rival="" if rival is None else rival.words,
+        rival=words,
     )
+
+
+def _fits_evenly(product: Product, behind: float, mass: Array | None) -> bool:
+    """Whether a product without covariates makes of the rows what chance would, the first of its pool."""
+    if product.parts[0].flow.structure.covariates:
+        return False
+    rows = [(p.flow.base, p.data_rows().smooth.z) for p in product.parts]
+    return evenly_spread(np.column_stack([BASES[base].cdf(z) for base, z in rows]), behind, mass)
 
 
 def stacking_weights(left_out: Array, rows: Array | None = None) -> Array:
