@@ -62,8 +62,8 @@ def columns_kept(old: Structure, new: Structure) -> Indices:
 class _Group(NamedTuple):
     """Terms that are one polynomial in t times several features.
 
-    ``name`` says which, ``table`` (V, P, m) are the polynomials of m functions by interval and power, ``columns`` (f,) the
-    features, ``at`` (f, m) the places of the coefficients.
+    ``name`` says which, ``table`` (V, P, m) are the polynomials of m functions by interval and power,
+    ``columns`` (f,) the features, ``at`` (f, m) the places of the coefficients.
     """
 
     name: str
