@@ -37,8 +37,9 @@ class MonotoneSpline(TakesWords):
         all rows; "scale" lets the scale, "shift" also a smooth location, "shape" also the shape move with
         each covariate; "tensor" moves everything smoothly.  "auto" compares them by leave-one-out, with more
         than 10,000 rows (62,500 without covariates) on 8,000 (50,000) of them, always the same, and fits
-        the one chosen to all; "simple" leaves out the tensor.  A factor of six levels or more has one smoothing parameter for its scales
-        and one for its shapes, and "auto" lets it move them from 8 and from 40 rows a level on.
+        the one chosen to all; "simple" leaves out the tensor.  A factor of six levels or more has one
+        smoothing parameter for its scales and one for its shapes, and "auto" lets it move them from 8 and
+        from 40 rows a level on.
     knots : int or None
         Knots of the baseline, at least 5; None for about 4·n^0.265.
     roughness : float

@@ -30,7 +30,6 @@ from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.spline_fit import (
     RETRIED_PENALTY,
-    TRIAL,
     Close,
     Fitted,
     close_fits,
@@ -52,7 +51,9 @@ __all__ = ["SplineDraw", "SplineResampling", "spline_resampling"]
 QUANTILES = tuple(n for n in FUNCTIONALS if n.startswith("q["))
 NOISE = 2.0  # variance of a draw over that of the sample
 STEADY = 0.1  # change of a log λ of a draw at the end
-COMPARED, LAST = 1e-4, 1e-8  # squared Newton decrement per observation for a choice, and of coefficients
+# squared Newton decrement per observation of the last step for a choice, and of coefficients, whose error is
+# then the square of that; and of those of rows that were not drawn
+COMPARED, LAST, EXACT = 2e-3, 1e-5, 1e-8
 NEAR_SPREAD = 1.25  # ratio of the law's standard deviation to the rows' up to which nothing speaks against it
 NEAR_MEAN = 2.0  # errors of the rows' mean within which the law's mean is beyond doubt
 
@@ -117,11 +118,12 @@ class SplineResampling:
         """
         rows: FlowRows = self.result.data_rows()
         kept = np.flatnonzero(weights)
-        checks.check_columns(rows.X[kept], rows.y[kept], rows.names, True)
+        if len(rows.names) > 1:
+            checks.check_columns(rows.X[kept], rows.y[kept], rows.names, True)
         if drawn:
             fitted = self._smoothed(self._chosen(weights, together), weights, together)
         else:
-            fitted = _moved(self.close.whole[self.close.taken], weights, together, LAST)
+            fitted = _moved(self.close.whole[self.close.taken], weights, together, EXACT, verified=True)
         if not fitted.smooth.converged:
             warn_user(ConvergenceWarning("The coefficients of a draw did not settle.", hint="leave it out"))
         return SplineDraw(self.result, fitted, kept, self.near)
@@ -147,7 +149,7 @@ class SplineResampling:
         f, problem = fitted.smooth, _reweighted(fitted.problem, weights / NOISE)
         # a term that was dropped may be wanted now
         lam = np.minimum(f.lam, RETRIED_PENALTY)
-        found = solve(problem, lam, theta=f.theta, G=f.G, steady=STEADY, last=TRIAL)
+        found = solve(problem, lam, theta=f.theta, G=f.G, steady=STEADY, last=COMPARED, verified=False)
         lam = np.where(found.lam < DROPPED, found.lam * self.roughness, found.lam)
         return _moved(replace(fitted, smooth=replace(found, lam=lam)), weights, together, LAST)
 
@@ -157,10 +159,12 @@ def _reweighted(problem: Problem, weights: Array) -> Problem:
     return replace(problem, rows=problem.rows.reweighted(weights))
 
 
-def _moved(fitted: Fitted, weights: Array, together: Array, last: float) -> Fitted:
+def _moved(
+    fitted: Fitted, weights: Array, together: Array, last: float, *, verified: bool = False
+) -> Fitted:
     """The flow under other weights (n,), by Newton's method from where it is; penalties stay."""
     f, problem, kept = fitted.smooth, _reweighted(fitted.problem, weights), np.flatnonzero(weights)
-    smooth = solve(problem, f.lam, theta=f.theta, G=f.G, select=False, last=last)
+    smooth = solve(problem, f.lam, theta=f.theta, G=f.G, select=False, last=last, verified=verified)
     sample = replace(fitted.sample.take(kept), weights=weights[kept])
     return replace(fitted, smooth=smooth, problem=problem, sample=sample, together=together[kept])
 
@@ -214,7 +218,7 @@ class SplineDraw:
             average = Averaged(SplineRowLaws(self.flow, solution, X), w)
             quantiles = [average.quantile(tau, (self.near[n], std)) for n, tau in levels.items()]
         known |= dict(zip(levels, quantiles, strict=True))
-        return pd.Series({n: known[n] for n in FUNCTIONALS})
+        return pd.Series([float(known[n]) for n in FUNCTIONALS], index=self.near.index)
 
     def _supported(self, mean: float, std: float) -> bool:
         """Whether moments are near those of the rows, and the rows tell them."""
