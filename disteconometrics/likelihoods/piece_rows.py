@@ -217,6 +217,8 @@ class PieceRows:
     def reweighted(self, weights: Array) -> PieceRows:
         """The rows that have weight, under other weights (n,)."""
         kept = weights > 0
+        if kept.all():
+            return replace(self, weights=weights)
         mine = kept[self.order]
         place = np.cumsum(kept) - 1
         interval = np.repeat(np.arange(len(self.counts)), self.counts)[mine]

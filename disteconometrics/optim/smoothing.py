@@ -220,6 +220,11 @@ class _Rules(NamedTuple):
     verified: bool
     maxiter: int
 
+    @property
+    def settled(self) -> float:
+        """Decrement, over the tolerance, from which on a small change of the λ is their last."""
+        return 0.01 if self.verified else 0.1
+
 
 @dataclass(eq=False)
 class _State:
@@ -285,7 +290,7 @@ def _newton(problem: Problem, s: _State, how: _Rules, secant: _Secant) -> Smooth
         if how.tolerance is not None and not s.steady and _ready(s, decrement, n, secant.updates):
             s.waited = 0
             s.lam, change = secant.update(problem.penalties, s.lam, s.at.theta, system.L)
-            s.steady = change < how.tolerance and decrement < 0.01 * how.tolerance
+            s.steady = change < how.tolerance and decrement < how.settled * how.tolerance
             s.S = problem.penalty(s.lam)
         if not how.verified and whole and s.steady and s.mu == s.least and decrement < how.last * n:
             s.converged = True
