@@ -27,7 +27,9 @@ from disteconometrics.likelihoods.structure import SHIFTS, SMOOTH, Structure, Te
 __all__ = ["PieceRows", "arrays_of", "columns_kept", "narrowed_rows", "rows_of"]
 
 CHUNK = 1024  # rows whose products stay in cache
-NARROW = 1e-4  # distance of knots, of the outer ones', below which the values there do not tell the slopes
+# distance of knots, in spreads of the outcome, below which values there do not tell functions well: their slopes
+# are differences of these over the distance
+NARROW = 0.03
 NARROWEST = 1e-6  # unit of t within an interval, in the distance of the outer knots, at least
 MANY = 4_000  # rows from which on pieces take less time than arrays (n, p)
 
@@ -90,7 +92,8 @@ class _Products:
     @property
     def _windows(self) -> Array:
         """The numbers of the functions by segment, (W, c, m)."""
-        return self.table[np.arange(len(self.first))[:, None] * self.step + np.arange(self.L.shape[2])]
+        at = np.arange(len(self.first))[:, None] * self.step + np.arange(self.L.shape[2])
+        return np.asarray(self.table[at])
 
     def _added(self, parts: Array) -> Array:
         """Sums (K, x) of what is known by segment, (W, c, x)."""
@@ -314,7 +317,7 @@ class PieceRows:
             found[g.columns] = g.at
         places = np.concatenate(slots, axis=1).T
         nodes = st.basis.knots[list(st.coarse) if st.bends else [0, -1]]
-        if st.affine or np.diff(nodes).min() < NARROW * np.ptp(nodes):
+        if st.affine or np.diff(nodes).min() < NARROW:
             table = np.concatenate([g.table for g in groups], axis=2).reshape(V * P, -1)
             return _Products(np.tile(np.eye(P), (V, 1, 1)), np.arange(V), P, table, places)
         ones, (area, slope) = np.ones((len(nodes), 1)), st.basis.evaluate(nodes)

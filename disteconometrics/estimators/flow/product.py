@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,38 +83,53 @@ def _formula(outcome: str, before: Sequence[str], right: str) -> str:
     return f"{outcome} ~ {' + '.join(terms) or '1'}"
 
 
-def _fit_orders(model: Any, data: Any, cov: Any, mass: Array | None) -> _Orders:
-    """Fit each outcome once given each set of others."""
-    outcomes, right = read_outcomes(model.formula)
-    found: dict[tuple[str, frozenset[str]], FlowResults] = {}
+@dataclass(frozen=True, eq=False)
+class _Factors:
+    """The splines of outcomes given others, each fitted once when it is asked for."""
 
-    def part(outcome: str, before: tuple[str, ...]) -> FlowResults:
+    model: Any
+    data: Any
+    cov: Any
+    found: dict[tuple[str, frozenset[str]], FlowResults] = field(default_factory=dict)
+
+    def part(self, outcome: str, before: Sequence[str]) -> FlowResults:
+        """An outcome given those ``before`` it."""
         key = (outcome, frozenset(before))
-        if key not in found:
+        if key not in self.found:
+            outcomes, right = read_outcomes(self.model.formula)
             formula = _formula(outcome, [y for y in outcomes if y in before], right)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HardEdgeWarning)  # of effects, which factors have none of
-                found[key] = fit_spline(replace(model, formula=formula), data, cov)
-        return found[key]
+                self.found[key] = fit_spline(replace(self.model, formula=formula), self.data, self.cov)
+        return self.found[key]
 
-    orders = list(itertools.permutations(outcomes))
-    parts = [tuple(part(y, order[:i]) for i, y in enumerate(order)) for order in orders]
-    left_out = np.stack([np.sum([p.data_rows().left_out for p in each], axis=0) for each in parts])
-    return _Orders(orders, parts, left_out, stacking_weights(left_out, mass), mass)
+    def product(self, order: Sequence[str]) -> tuple[FlowResults, ...]:
+        """The factors of an order."""
+        return tuple(self.part(y, order[:i]) for i, y in enumerate(order))
+
+    def orders(self, mass: Array | None) -> _Orders:
+        """Every order, weighted."""
+        orders = list(itertools.permutations(read_outcomes(self.model.formula)[0]))
+        parts = [self.product(order) for order in orders]
+        left_out = np.stack([np.sum([p.data_rows().left_out for p in each], axis=0) for each in parts])
+        return _Orders(orders, parts, left_out, stacking_weights(left_out, mass), mass)
 
 
 def _pool(model: Any, data: Any, cov: Any, read: JointFitRows) -> tuple[_Orders, bool]:
-    """The orders, and whether they leave nothing to gain; tensors are tried only where they may.
+    """The orders, and whether they leave nothing to gain.
 
-    With few rows or covariates that is not asked.
+    Where the first order without tensors does not, and would take none, the others do without them too; with
+    few rows or covariates that is not asked.
     """
-    mass = read.scaled_weights
+    mass, full = read.scaled_weights, _Factors(model, data, cov)
     spline = MonotoneSpline() if model.flow == "auto" else model.flow
     if spline.structure == "auto" and read.size >= LEAST_ROWS and not read.covariates.shape[1]:
-        found = _fit_orders(replace(model, flow=replace(spline, structure="simple")), data, cov, mass)
-        if found.leaves_nothing():
+        simple = _Factors(replace(model, flow=replace(spline, structure="simple")), data, cov)
+        found = simple.orders(mass)
+        first = found.orders[int(np.argmax(found.weights))]
+        if found.leaves_nothing() and all(p.flow.name != "tensor" for p in full.product(first)):
             return found, True
-    found = _fit_orders(model, data, cov, mass)
+    found = full.orders(mass)
     return found, found.leaves_nothing()
 
 
