@@ -27,8 +27,8 @@ from disteconometrics.likelihoods.structure import SHIFTS, SMOOTH, Structure, Te
 __all__ = ["PieceRows", "arrays_of", "columns_kept", "narrowed_rows", "rows_of"]
 
 CHUNK = 1024  # rows whose products stay in cache
-# distance of knots, in spreads of the outcome, below which values there do not tell functions well: their slopes
-# are differences of these over the distance
+# distance of knots, in spreads of the outcome, below which values there do not tell functions well: their
+# slopes are differences of these over the distance
 NARROW = 0.03
 NARROWEST = 1e-6  # unit of t within an interval, in the distance of the outer knots, at least
 MANY = 4_000  # rows from which on pieces take less time than arrays (n, p)

@@ -85,8 +85,8 @@ def evenly_spread(transforms: Array, behind: float, weights: Array | None) -> bo
 
     Examples
     --------
-    >>> u = np.random.default_rng(0).random((5_000, 2))
-    >>> evenly_spread(u, 0.0, None), evenly_spread(u**1.1, 0.0, None)
+    >>> u = np.random.default_rng(1).random((5_000, 2))
+    >>> evenly_spread(u, 0.0, None), evenly_spread(u**1.2, 0.0, None)
     (True, False)
     """
     d = transforms.shape[1]
