@@ -168,13 +168,18 @@ class Curves:
     @cached_property
     def grid(self) -> tuple[Nodes, Nodes, Nodes]:
         """Points of the lower tail, between the knots, of the upper tail, as smooth integrands need them."""
-        k, (lower, upper) = self.basis.knots, self.edges(far=False)
-        between = self.nodes(0, k[:-1], k[1:], self.counts)
+        lower, upper = self.edges(far=False)
         tails = (
             self.nodes(side, e[:-1], e[1:], np.full(len(e) - 1, TAIL_COUNT))
             for side, e in ((-1, lower), (1, upper))
         )
-        return next(tails), between, next(tails)
+        return next(tails), self.between, next(tails)
+
+    @cached_property
+    def between(self) -> Nodes:
+        """Those between the knots."""
+        k = self.basis.knots
+        return self.nodes(0, k[:-1], k[1:], self.counts)
 
     def nodes(self, side: int, low: Array, high: Array, counts: Indices, *, closed: bool = False) -> Nodes:
         """Points over panels (low, high) in v, all in one tail or between the knots."""
@@ -329,7 +334,7 @@ def with_tails(
 @on_one_thread
 def moments(c: Curves) -> tuple[Array, Array]:
     """Mean and variance (n,) of outcomes on the line."""
-    k, n, between = c.basis.knots, len(c.intercept), c.grid[1]
+    k, n, between = c.basis.knots, len(c.intercept), c.between
     heights, steep = c.ends
     middle = k[len(k) // 2]
     t = between.points - middle

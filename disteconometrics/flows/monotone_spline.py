@@ -22,6 +22,8 @@ STRUCTURES: dict[str, tuple[str, ...]] = {
     "tensor": ("linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth"),
 }
 
+COMPARED = ("auto", "simple")  # that are chosen among the others
+
 
 @final
 @dataclass(frozen=True)
@@ -30,13 +32,14 @@ class MonotoneSpline(TakesWords):
 
     Parameters
     ----------
-    structure : {"auto", "linear", "baseline", "scale", "shift", "shape", "tensor"}
+    structure : {"auto", "simple", "linear", "baseline", "scale", "shift", "shape", "tensor"}
         What may move: "linear" is a normal or logistic linear model; "baseline" adds a free shape common to
         all rows; "scale" lets the scale, "shift" also a smooth location, "shape" also the shape move with
         each covariate; "tensor" moves everything smoothly.  "auto" compares them by leave-one-out, with more
         than 10,000 rows (62,500 without covariates) on 8,000 (50,000) of them, always the same, and fits
-        the one chosen to all.  A factor of six levels or more has one smoothing parameter for its scales
-        and one for its shapes, and "auto" lets it move them from 8 and from 40 rows a level on.
+        the one chosen to all; "simple" leaves out the tensor.  A factor of six levels or more has one
+        smoothing parameter for its scales and one for its shapes, and "auto" lets it move them from 8 and
+        from 40 rows a level on.
     knots : int or None
         Knots of the baseline, at least 5; None for about 4·n^0.265.
     roughness : float
@@ -64,9 +67,9 @@ class MonotoneSpline(TakesWords):
     roughness: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.structure not in ("auto", *STRUCTURES):
+        if self.structure not in (*COMPARED, *STRUCTURES):
             raise OptionError(
-                f"structure={self.structure!r} is not known; use 'auto' or one of "
+                f"structure={self.structure!r} is not known; use 'auto', 'simple' or one of "
                 f"{', '.join(map(repr, STRUCTURES))}."
             )
         if self.knots is not None and not (isinstance(self.knots, int) and is_whole(self.knots, 5, 1000)):

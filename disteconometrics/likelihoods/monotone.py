@@ -170,6 +170,8 @@ class MonotoneRows:
     def reweighted(self, weights: Array) -> MonotoneRows:
         """The rows that have weight, under other weights (n,)."""
         kept = weights > 0
+        if kept.all():
+            return MonotoneRows(self.A, self.D, weights)
         return MonotoneRows(self.A[kept], self.D[kept], weights[kept])
 
     @cached_property

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.monotone import LinearForms, MonotoneRows
@@ -26,6 +27,9 @@ from disteconometrics.likelihoods.structure import SHIFTS, SMOOTH, Structure, Te
 __all__ = ["PieceRows", "arrays_of", "columns_kept", "narrowed_rows", "rows_of"]
 
 CHUNK = 1024  # rows whose products stay in cache
+# distance of knots, in spreads of the outcome, below which values there do not tell functions well: their
+# slopes are differences of these over the distance
+NARROW = 0.03
 NARROWEST = 1e-6  # unit of t within an interval, in the distance of the outer knots, at least
 MANY = 4_000  # rows from which on pieces take less time than arrays (n, p)
 
@@ -60,13 +64,69 @@ def columns_kept(old: Structure, new: Structure) -> Indices:
 class _Group(NamedTuple):
     """Terms that are one polynomial in t times several features.
 
-    ``table`` (V, P, m) are the polynomials of m functions by interval and power, ``columns`` (f,) the
-    features, ``at`` (f, m) the places of the coefficients.
+    ``name`` says which, ``table`` (V, P, m) are the polynomials of m functions by interval and power,
+    ``columns`` (f,) the features, ``at`` (f, m) the places of the coefficients.
     """
 
+    name: str
     table: Array
     columns: Indices | slice
     at: Indices
+
+
+@dataclass(frozen=True, eq=False)
+class _Products:
+    """Functions that move with features, by few numbers, of which c tell one in a segment of intervals.
+
+    ``L`` (V, P, c) brings these to the powers of t of an interval, ``first`` (W,) are the first intervals of
+    the segments, whose numbers begin ``step`` further each; ``table`` (K, m) are those of every function, and
+    ``places`` (m, F) the coefficients of functions times features, p where there is none.
+    """
+
+    L: Array
+    first: Indices
+    step: int
+    table: Array
+    places: Indices
+
+    @property
+    def _windows(self) -> Array:
+        """The numbers of the functions by segment, (W, c, m)."""
+        at = np.arange(len(self.first))[:, None] * self.step + np.arange(self.L.shape[2])
+        return np.asarray(self.table[at])
+
+    def _added(self, parts: Array) -> Array:
+        """Sums (K, x) of what is known by segment, (W, c, x)."""
+        W, c, x = parts.shape
+        if c == self.step:
+            return parts.reshape(W * c, x)
+        out = np.zeros((W + 1, self.step, x), parts.dtype)
+        out[:-1] = parts[:, : self.step]
+        out[1:] += parts[:, self.step :]
+        return out.reshape(-1, x)
+
+    def gathered(self, M: Array, p: int) -> Array:
+        """Σ_v E_v' M_v E_v (p, p) of symmetric M (V, P, F, P, F), zero where there are other coefficients."""
+        V, P, F, c, m = *M.shape[:3], self.L.shape[2], self.places.shape[0]
+        L = self.L.transpose(0, 2, 1).astype(M.dtype)[:, None]
+        one = (L @ M.transpose(0, 1, 3, 2, 4).reshape(V, P, P, F * F)).transpose(0, 2, 1, 3)
+        two = np.add.reduceat(L @ one, self.first, axis=0)  # (W, c, c, F·F), the first c that of columns
+        three = self._windows.astype(M.dtype).transpose(0, 2, 1)[:, None] @ two.transpose(0, 2, 1, 3)
+        four = self.table.T.astype(M.dtype) @ self._added(three.reshape(len(two), c, m * F * F))
+        H = np.zeros((p + 1, p + 1))
+        H[self.places[:, :, None, None], self.places] = four.reshape(m, m, F, F).transpose(0, 2, 1, 3)
+        return np.asarray((H + H.T) / 2)[:p, :p]
+
+    def scattered(self, C: Array) -> Array:
+        """E_v C E_v' (V, P, F, P, F) of symmetric C (p, p)."""
+        W, (V, P, c), (m, F) = len(self.first), self.L.shape, self.places.shape
+        padded = np.zeros((len(C) + 1,) * 2)
+        padded[:-1, :-1] = C
+        one = padded[self.places[:, None, :, None], self.places[:, None]].reshape(m, m * F * F)
+        two = (self._windows @ one).reshape(W, c, m, F * F)
+        three = (self._windows[:, None] @ two)[np.repeat(np.arange(W), np.diff(self.first, append=V))]
+        four = (self.L[:, None] @ three).transpose(0, 2, 1, 3)  # (V, P, c, F·F), the first that of columns
+        return (self.L[:, None] @ four).reshape(V, P, P, F, F).transpose(0, 2, 3, 1, 4)
 
 
 class _Piece(NamedTuple):
@@ -160,6 +220,8 @@ class PieceRows:
     def reweighted(self, weights: Array) -> PieceRows:
         """The rows that have weight, under other weights (n,)."""
         kept = weights > 0
+        if kept.all():
+            return replace(self, weights=weights)
         mine = kept[self.order]
         place = np.cumsum(kept) - 1
         interval = np.repeat(np.arange(len(self.counts)), self.counts)[mine]
@@ -214,7 +276,7 @@ class PieceRows:
             mine = [(c, i) for n, c, i in found if n == name]
             if mine:
                 columns, index = (np.concatenate(part) for part in zip(*mine, strict=True))
-                groups.append(_Group(table, _as_slice(columns), index))
+                groups.append(_Group(name, table, _as_slice(columns), index))
         return groups, still
 
     @cached_property
@@ -228,7 +290,7 @@ class PieceRows:
         V, P, F, c = len(self._widths), self._powers, self.moving, B.shape[1]
         out = np.zeros((V, P * F + len(self._still), c))
         moving = out[:, : P * F].reshape(V, P, F, c)
-        for table, columns, at in self._groups[0]:
+        for _, table, columns, at in self._groups[0]:
             part = table.reshape(V * P, -1) @ B[at.T].reshape(at.shape[1], -1)
             moving[:, :, columns] += part.reshape(V, P, len(at), c)
         out[:, P * F :] = B[self._still]
@@ -239,23 +301,68 @@ class PieceRows:
         V, P, F, c = len(self._widths), self._powers, self.moving, M.shape[2]
         moving = M[:, : P * F].reshape(V, P, F, c)
         out = np.zeros((self.structure.size, c))
-        for table, columns, at in self._groups[0]:
+        for _, table, columns, at in self._groups[0]:
             part = table.astype(M.dtype).reshape(V * P, -1).T @ moving[:, :, columns].reshape(V * P, -1)
             out[at.T] = part.reshape(at.shape[1], len(at), c)
         out[self._still] = M[:, P * F :].sum(axis=0)
         return out
 
+    @cached_property
+    def _products(self) -> _Products:
+        """The functions that move with features, by their values and slopes at few knots."""
+        st, V, P = self.structure, len(self._widths), self._powers
+        groups = [g for g in self._groups[0] if g.name != "fine"]
+        slots = [np.full((self.moving, g.at.shape[1]), st.size) for g in groups]
+        for g, found in zip(groups, slots, strict=True):
+            found[g.columns] = g.at
+        places = np.concatenate(slots, axis=1).T
+        nodes = st.basis.knots[list(st.coarse) if st.bends else [0, -1]]
+        if st.affine or np.diff(nodes).min() < NARROW:
+            table = np.concatenate([g.table for g in groups], axis=2).reshape(V * P, -1)
+            return _Products(np.tile(np.eye(P), (V, 1, 1)), np.arange(V), P, table, places)
+        ones, (area, slope) = np.ones((len(nodes), 1)), st.basis.evaluate(nodes)
+        known = {"one": (ones, 0 * ones), "line": (nodes[:, None] - st.origin, ones)}
+        if st.bends:
+            known["bend"] = area @ st.bend, slope @ st.bend
+        values, slopes = (np.hstack(part) for part in zip(*(known[g.name] for g in groups), strict=True))
+        edges, widths = _intervals(st)
+        at = np.clip(np.searchsorted(nodes, edges, side="right") - 1, 0, len(nodes) - 2)
+        at[0] = 0
+        first = np.searchsorted(at, np.arange(len(nodes) - 1))
+        table = np.stack([values, slopes], axis=1).reshape(2 * len(nodes), -1)
+        return _Products(_cubics_of_ends(edges, widths, nodes, at), first, 2, table, places)
+
+    @cached_property
+    def _alone(self) -> tuple[Array, Indices]:
+        """The baseline by interval and power (V, P, J), and the places of its coefficients."""
+        none = np.zeros((len(self._widths), self._powers, 0)), np.zeros(0, np.intp)
+        return next(((g.table, g.at[0]) for g in self._groups[0] if g.name == "fine"), none)
+
     def _both(self, M: Array) -> Array:
         """Σ_v E_v' M_v E_v (p, p) of symmetric M (V, q, q)."""
-        V, P, F, q = len(self._widths), self._powers, self.moving, M.shape[1]
-        H = np.empty((self.structure.size,) * 2)
-        moving = M[:, :, : P * F].reshape(V, q, P, F)
-        for table, columns, at in self._groups[0]:
-            # (V, q, f, P) times (V, P, m)
-            part = np.moveaxis(moving[:, :, :, columns], 2, 3).reshape(V, -1, P) @ table.astype(M.dtype)
-            H[:, at.ravel()] = self._gathered(part.reshape(V, q, at.size))
-        H[:, self._still] = self._gathered(M[:, :, P * F :])
-        return (H + H.T) / 2
+        V, P, F = len(self._widths), self._powers, self.moving
+        table, alone = self._alone
+        H = self._products.gathered(M[:, : P * F, : P * F].reshape(V, P, F, P, F), self.structure.size)
+        rest = np.concatenate([alone, self._still])
+        own = np.concatenate([M[:, :, : P * F : F] @ table.astype(M.dtype), M[:, :, P * F :]], axis=2)
+        H[:, rest] = self._gathered(own)
+        H[rest] = H[:, rest].T
+        return H
+
+    def _between(self, root: Array) -> Array:
+        """E_v C E_v' (V, q, q) with C = root·root' (p, p)."""
+        V, P, F = len(self._widths), self._powers, self.moving
+        table, alone = self._alone
+        C = root @ root.T
+        rest = np.concatenate([alone, self._still])
+        side = C[:, rest]
+        side[rest] /= 2  # as it is added from both sides
+        side = self._local(side)
+        half = np.zeros((V, *side.shape[1:2] * 2))
+        half[:, :, : P * F : F] = side[:, :, : len(alone)] @ table.transpose(0, 2, 1)
+        half[:, :, P * F :] = side[:, :, len(alone) :]
+        half[:, : P * F, : P * F] += self._products.scattered(C).reshape(V, P * F, P * F) / 2
+        return half + half.transpose(0, 2, 1)
 
     # ---- passes over the rows ------------------------------------------------------------------------------
 
@@ -353,14 +460,9 @@ class PieceRows:
     def spreads(self, root: Array) -> tuple[Array, Array, Array]:
         """a'Va, a'Vd and d'Vd (n,) of every row, V = root·root' (p, p)."""
         P, F = self._powers, self.moving
-        L = self._local(root)
-        out = np.empty((3, self.count))
-        C, last = np.zeros((0, 0)), -1
+        between, out = self._between(root), np.empty((3, self.count))
         for piece in self._pieces():
-            if piece.interval != last:
-                last = piece.interval
-                C = L[last] @ L[last].T
-            rows = piece.rows
+            rows, C = piece.rows, between[piece.interval]
             one = np.ones(len(piece.t))
             A, D = (make(piece, self.U[rows], one) for make in (self._heights, self._slopes))
             AC, inner = A @ C, slice(F, P * F)
@@ -398,3 +500,22 @@ def _cubics(structure: Structure) -> Array:
     ends[:, 0] = total[[0, -1]]
     ends[0, 1, 0] = ends[1, 1, -1] = np.ptp(structure.basis.knots)
     return np.concatenate([ends[:1], inside, ends[1:]])
+
+
+def _cubics_of_ends(edges: Array, widths: Array, nodes: Array, at: Indices) -> Array:
+    """Polynomials (V, 4, 4) in t of the cubics that have value and slope 1 at an end of segments ``at`` (V,).
+
+    Beyond the outer nodes lines, which the end there tells.
+    """
+    H = nodes[at + 1] - nodes[at]
+    s, share = (edges - nodes[at]) / H, widths / H
+    hermite = np.array([[1.0, 0, -3, 2], [0, 1, -2, 1], [0, 0, 3, -2], [0, 0, -1, 1]])  # by power of s
+    out = np.zeros((len(at), 4, 4))
+    for k in range(4):
+        for j in range(k, 4):
+            out[:, k] += (special.binom(j, k) * s ** (j - k) * share**k)[:, None] * hermite[:, j]
+    out[:, :, 1::2] *= H[:, None, None]
+    out[[0, -1]] = 0.0
+    out[0, 0, 0] = out[-1, 0, 2] = 1.0
+    out[0, 1, 1], out[-1, 1, 3] = widths[0], widths[-1]
+    return out

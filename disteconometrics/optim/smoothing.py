@@ -151,6 +151,7 @@ def solve(
     select: bool = True,
     steady: float = PENALTY_TOLERANCE,
     last: float = LAST,
+    verified: bool = True,
     maxiter: int = 300,
 ) -> Smooth:
     """Minimise, updating the λ unless ``select`` is false.
@@ -164,6 +165,7 @@ def solve(
     select : bool.
     steady : float, largest change of a log λ, weighted with its effective parameters, at convergence.
     last : float, squared Newton decrement per observation at convergence.
+    verified : bool; if not, that of the last step, whose end has the factor and the information before it.
     maxiter : int, Newton steps at most.
 
     Returns
@@ -175,7 +177,7 @@ def solve(
     lam = np.array(lam, dtype=np.float64)
     steps, secant = 0, _Secant(len(lam))
     while True:
-        rules = _Rules(steady if select else None, last, maxiter - steps)
+        rules = _Rules(steady if select else None, last, verified, maxiter - steps)
         theta = _told(problem, _inside(theta, problem.start, G))
         found = _newton(problem, _begin(problem, lam, theta, G, select), rules, secant)
         steps += found.steps
@@ -211,11 +213,17 @@ def _told(problem: Problem, theta: Array) -> Array:
 
 
 class _Rules(NamedTuple):
-    """When to end: change of the log λ (None: they stay), decrement per observation, steps at most."""
+    """When to end: change of the log λ (None: they stay), decrement per observation, where, steps at most."""
 
     tolerance: float | None
     last: float
+    verified: bool
     maxiter: int
+
+    @property
+    def settled(self) -> float:
+        """Decrement, over the tolerance, from which on a small change of the λ is their last."""
+        return 0.01 if self.verified else 0.1
 
 
 @dataclass(eq=False)
@@ -278,12 +286,15 @@ def _newton(problem: Problem, s: _State, how: _Rules, secant: _Secant) -> Smooth
         decrement = float(half @ half)
         if _terminate(s, decrement, n, how.last):
             break
-        _take_step(problem, s, system, half, decrement < NEAR * n)
+        whole = _take_step(problem, s, system, half, decrement < NEAR * n)
         if how.tolerance is not None and not s.steady and _ready(s, decrement, n, secant.updates):
             s.waited = 0
             s.lam, change = secant.update(problem.penalties, s.lam, s.at.theta, system.L)
-            s.steady = change < how.tolerance and decrement < 0.01 * how.tolerance
+            s.steady = change < how.tolerance and decrement < how.settled * how.tolerance
             s.S = problem.penalty(s.lam)
+        if not how.verified and whole and s.steady and s.mu == s.least and decrement < how.last * n:
+            s.converged = True
+            break
     else:  # not converged: what is returned belongs to the last iterate all the same
         s.exact, s.value, s.duals = True, None, _duals(s.at, s.mu)
         system = _system(problem, s, None)
@@ -299,7 +310,7 @@ def _system(problem: Problem, s: _State, dual: Array | None) -> _System:
     H = p.information + s.S + barrier.T @ barrier
     size, gradient = np.diagonal(H).copy(), s.S @ at.theta - p.score - G.T @ (s.mu / at.c)
     for ridge in (RIDGE, 1e-8, 1e-5, 1e-2):
-        H[np.diag_indices_from(H)] = size + ridge * (size.mean() + (size if ridge > RIDGE else 0.0))
+        H.flat[:: len(H) + 1] = size + ridge * (size.mean() + (size if ridge > RIDGE else 0.0))
         # Fortran's order, as H is symmetric: copied once, and not at all by what uses L
         L, failed = lapack.dpotrf(H.T, lower=1)
         if not failed:
@@ -323,7 +334,8 @@ def _terminate(s: _State, decrement: float, n: float, last: float) -> bool:
     return False
 
 
-def _take_step(problem: Problem, s: _State, system: _System, half: Array, near: bool) -> None:
+def _take_step(problem: Problem, s: _State, system: _System, half: Array, near: bool) -> bool:
+    """Move on, and say whether the step was a whole one."""
     delta = -_solved(system.L, half, transposed=True)
     step = _corrected(problem, s, system, delta)
     new, t, s.value = _search(problem, s, step, float(-system.gradient @ step.delta), system.p.loglik)
@@ -331,6 +343,7 @@ def _take_step(problem: Problem, s: _State, system: _System, half: Array, near: 
     s.at, s.near, s.exact = new, near, s.exact or near
     s.mu = max(0.1 * s.mu, s.least) if t > 0.5 else s.mu
     s.waited += 1
+    return t == 1.0
 
 
 def _ready(s: _State, decrement: float, n: float, updates: int) -> bool:
@@ -347,7 +360,7 @@ def _solution(s: _State, system: _System) -> Smooth:
     return Smooth(
         at.theta,
         s.lam,
-        p.loglik,
+        p.loglik if s.value is None else s.value,
         p.information,
         s.S,
         root,

@@ -1,10 +1,10 @@
 """What large and repeated fits cost: seconds and memory, with one thread and with the default number.
 
-    python tests/benchmarks/bench_answers_of_fits.py [part of a case's name]
+    python tests/benchmarks/bench_answers_of_fits.py [part of a case's name [path of another checkout]]
 
 Each case runs in a fresh process, first with one thread.  Bars of one thread: a bootstrap of 100 draws ≤ 40
-fits; the first training of a net does not import torch's compiler.  Other rows are for comparison with
-another checkout (PYTHONPATH).
+fits; the first training of a net does not import torch's compiler.  With another checkout the same cases run
+there too, in turns, and its seconds over these are printed.
 """
 
 from __future__ import annotations
@@ -126,9 +126,11 @@ def run(case: str) -> None:
     print(json.dumps(found), flush=True)
 
 
-def asked(case: str, one_thread: bool) -> dict[str, Any]:
-    """What a fresh process says of a case."""
+def asked(case: str, one_thread: bool, path: str = "") -> dict[str, Any]:
+    """What a fresh process says of a case, of the checkout at a path."""
     env = {**os.environ, **(dict.fromkeys(THREADS, "1") if one_thread else {})}
+    if path:
+        env["PYTHONPATH"] = path
     if not one_thread:
         env = {k: v for k, v in env.items() if k not in THREADS}
     command = [sys.executable, os.path.abspath(__file__), "--run", case]
@@ -136,7 +138,7 @@ def asked(case: str, one_thread: bool) -> dict[str, Any]:
     return dict(json.loads(out.stdout.splitlines()[-1]))
 
 
-def main(part: str) -> int:
+def main(part: str, other: str = "") -> int:
     """Print the table; 1 if a bar is missed."""
     print(f"{'case':40}{'one thread':>11}{'default':>9}{'MB':>7}")
     missed = 0
@@ -146,6 +148,10 @@ def main(part: str) -> int:
         missed += bad
         words = f"  {one['fits']:.0f} fits" if "fits" in one else ""
         words += "  with torch's compiler" if one.get("compiler") else ""
+        if other:
+            before = (asked(case, threads, other)["seconds"] for threads in (True, False))
+            times = [b / now["seconds"] for b, now in zip(before, (one, default), strict=True)]
+            words += "  there {:.1f} and {:.1f} times that".format(*times)
         print(
             f"{case:40}{one['seconds']:>11.2f}{default['seconds']:>9.2f}{one['megabytes']:>7.0f}{words}"
             f"{'  missed' if bad else ''}",
@@ -159,4 +165,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
         run(sys.argv[2])
     else:
-        sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))
+        sys.exit(main(*sys.argv[1:3] or [""]))

@@ -369,6 +369,18 @@ def test_auto_trains_a_net_where_six_covariates_ask_for_one() -> None:
     assert "Tried by auto" in str(model.fit(df))
 
 
+def test_a_joint_law_that_leaves_nothing_to_gain_is_left_alone() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=2_000) + 4 * rng.integers(0, 2, 2_000)
+    res = de.FlowDensity("y + z ~ 1").fit({"y": y, "z": 0.5 * y + rng.gumbel(size=2_000)})
+    assert res.facts.rival.startswith("Not tried by auto")
+    assert res.trials["order"].tolist() == [
+        "y, then z",
+        "z, then y",
+    ]  # with a tensor the other has weight too
+    assert all(p.flow.name != "tensor" for product in res.products for p in product.parts)
+
+
 @pytest.mark.parametrize(
     ("formula", "options", "error", "text"),
     [

@@ -15,11 +15,20 @@ from disteconometrics.likelihoods.piece_rows import PieceRows, narrowed_rows
 
 
 @pytest.mark.parametrize(
-    ("name", "K"), [("linear", 2), ("baseline", 0), ("shift", 2), ("shape", 2), ("tensor", 1)]
+    ("name", "K", "narrow"),
+    [
+        ("linear", 2, 0),
+        ("baseline", 0, 0),
+        ("shift", 2, 0),
+        ("shape", 2, 0),
+        ("tensor", 1, 0),
+        ("tensor", 1, 200),
+    ],
 )
-def test_pieces_are_the_arrays(name: str, K: int) -> None:
+def test_pieces_are_the_arrays(name: str, K: int, narrow: int) -> None:
     rng = np.random.default_rng(K)
     X, y = rng.normal(size=(300, K)), rng.standard_t(2, size=300)
+    y[300 - narrow :] *= 1e-7  # knots that all but coincide
     y[:3] = [1e8, -1e7, 5e3]  # far beyond the knots, whose cubes single precision does not hold
     s = SplineSample(y, X, tuple((j,) for j in range(K)))
     st = _structure(s, name, SplinePlan(structure=name), True)

@@ -2,7 +2,8 @@
 
 The rival is trained on four fifths of the rows and judged on the last: splines stay unless its log density
 there is higher than their leave-one-out one by more than two standard errors.  Splines keep their standard
-errors, the rival has none.
+errors, the rival has none.  Joint laws without covariates are first looked at by themselves: where the rows'
+transforms to the cube are as even as chance leaves them there is nothing to gain, and no rival is trained.
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.flows.recipes import AffineMap, Autoregressive, MixtureCDF
 from disteconometrics.inference.resample import seed_sequence, take_rows
 
-__all__ = ["TrainedAlternative", "trained_alternative"]
+__all__ = ["LEAST_ROWS", "UNTRIED", "TrainedAlternative", "evenly_spread", "trained_alternative"]
 
 LEAST_ROWS = 2_000
 LEAST_COLUMNS = 6  # of covariates of one outcome; joint outcomes need none
 MARGIN = 2.0  # standard errors
+CELLS = 256  # of the cube at most, in which rows are counted
+UNTRIED = (
+    "Not tried by auto: a normal mixture behind a net, as the transforms of the rows by monotone splines are "
+    "as even as chance leaves them; splines stay."
+)
 SEED = 0  # where the user gives none, so that the same rows give the same choice
 
 
@@ -63,6 +70,32 @@ class TrainedAlternative:
         if self.wins:
             return f"Chosen by auto: {told}; flow=de.MonotoneSpline() gives splines, with standard errors."
         return f"Tried by auto: {told}; splines stay."
+
+
+def evenly_spread(transforms: Array, behind: float, weights: Array | None) -> bool:
+    """Whether rows fill the cells of their cube as evenly as draws of the law itself do.
+
+    That is, whether 2 Σ count·log(count/expected) is at most one standard deviation above its mean.
+
+    Parameters
+    ----------
+    transforms : (n, d) float64 array, what the factors of a product make of the rows, in [0, 1].
+    behind : float, log-likelihood by which the product is behind the pool that is asked about.
+    weights : (n,) or None.
+
+    Examples
+    --------
+    >>> u = np.random.default_rng(1).random((5_000, 2))
+    >>> evenly_spread(u, 0.0, None), evenly_spread(u**1.2, 0.0, None)
+    (True, False)
+    """
+    d = transforms.shape[1]
+    sides = (int(CELLS ** (1 / d) + 1e-9),) * d
+    cells = np.minimum((transforms * sides[0]).astype(np.intp), sides[0] - 1)
+    size = sides[0] ** d
+    counts = np.bincount(np.ravel_multi_index(tuple(cells.T), sides), weights, size)
+    gain = 2 * float(special.xlogy(counts, counts * (size / counts.sum())).sum() - behind)
+    return bool(gain <= size - 1 + np.sqrt(2 * (size - 1)))
 
 
 def trained_alternative(

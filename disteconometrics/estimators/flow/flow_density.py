@@ -56,7 +56,8 @@ class FlowDensity(Specification):
     flow : "auto", MonotoneSpline, or a flow by name
         "auto" is ``MonotoneSpline()``, of joint outcomes a pool of products of splines; from 2,000 rows on,
         with six covariate columns or joint outcomes and no ``cov``, a normal mixture behind a net if that is
-        clearly better on rows held out. ``Planar``, ``RQS``, ``MixtureCDF``, ``AffineMap``,
+        clearly better on rows held out; joint outcomes without covariates whose transforms by splines are as
+        even as chance leaves them are not asked. ``Planar``, ``RQS``, ``MixtureCDF``, ``AffineMap``,
         ``Autoregressive``, ``Coupling``, or a tuple of them from data to noise, is trained.
     base : {"auto", "logistic", "normal"}
         Law Λ of the transformed outcome, which decides the tails; "auto" compares both by leave-one-out, and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +15,18 @@ from scipy import special
 from disteconometrics.arrays import Array
 from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.errors import HardEdgeWarning, OptionError
-from disteconometrics.estimators.flow.alternative import trained_alternative
+from disteconometrics.estimators.flow.alternative import (
+    LEAST_ROWS,
+    UNTRIED,
+    evenly_spread,
+    trained_alternative,
+)
 from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline
 from disteconometrics.estimators.joint import JointSides, Product, joint_law, joint_results
 from disteconometrics.estimators.rows import JointFitRows
+from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.resample import take_rows
+from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = ["fit_product", "stacking_weights"]
 
@@ -29,25 +36,46 @@ SMALLEST = 0.02  # weight of an order that is kept
 
 
 class _Orders(NamedTuple):
-    """The splines of every order, and leave-one-out log densities (orders, n) of their products."""
+    """The splines of every order, leave-one-out log densities (orders, n) of their products, and weights.
+
+    ``weights`` (orders,) are those of the pool, ``mass`` (n,) those of rows or None.
+    """
 
     orders: list[tuple[str, ...]]
     parts: list[tuple[FlowResults, ...]]
     left_out: Array
+    weights: Array
+    mass: Array | None
 
-    def ranked(self, weights: Array, mass: Array | None) -> tuple[pd.DataFrame, tuple[Product, ...]]:
-        """The table of the orders and the products that have weight, the one of largest weight first.
+    @property
+    def pooled(self) -> Array:
+        """Leave-one-out log densities (n,) of the pool."""
+        return np.asarray(special.logsumexp(self.left_out, axis=0, b=self.weights[:, None]))
 
-        ``mass`` (n,) weighs rows.
-        """
-        ranked = np.argsort(-weights, kind="stable")
+    def ranked(self) -> tuple[pd.DataFrame, tuple[Product, ...]]:
+        """The table of the orders and the products that have weight, the one of largest weight first."""
+        ranked = np.argsort(-self.weights, kind="stable")
         columns = {
             "order": [", then ".join(self.orders[k]) for k in ranked],
-            "leave_one_out": [float(np.average(self.left_out[k], weights=mass)) for k in ranked],
-            "weight": weights[ranked],
+            "leave_one_out": [float(np.average(self.left_out[k], weights=self.mass)) for k in ranked],
+            "weight": self.weights[ranked],
         }
-        products = tuple(Product(self.parts[k], float(weights[k])) for k in ranked if weights[k] > 0)
+        products = tuple(
+            Product(self.parts[k], float(self.weights[k])) for k in ranked if self.weights[k] > 0
+        )
         return pd.DataFrame(columns), products
+
+    def leaves_nothing(self) -> bool:
+        """Whether the first of the products, without covariates, makes of many rows what chance would."""
+        best = int(np.argmax(self.weights))
+        n, parts = self.left_out.shape[1], self.parts[best]
+        if n < LEAST_ROWS or parts[0].flow.structure.covariates:
+            return False
+        behind = (self.pooled - self.left_out[best]) @ (np.ones(n) if self.mass is None else self.mass)
+        rows = [(part.flow.base, part.data_rows().smooth.z) for part in parts]
+        return evenly_spread(
+            np.column_stack([BASES[base].cdf(z) for base, z in rows]), float(behind), self.mass
+        )
 
 
 def _formula(outcome: str, before: Sequence[str], right: str) -> str:
@@ -55,24 +83,54 @@ def _formula(outcome: str, before: Sequence[str], right: str) -> str:
     return f"{outcome} ~ {' + '.join(terms) or '1'}"
 
 
-def _fit_orders(model: Any, data: Any, cov: Any) -> _Orders:
-    """Fit each outcome once given each set of others."""
-    outcomes, right = read_outcomes(model.formula)
-    found: dict[tuple[str, frozenset[str]], FlowResults] = {}
+@dataclass(frozen=True, eq=False)
+class _Factors:
+    """The splines of outcomes given others, each fitted once when it is asked for."""
 
-    def part(outcome: str, before: tuple[str, ...]) -> FlowResults:
+    model: Any
+    data: Any
+    cov: Any
+    found: dict[tuple[str, frozenset[str]], FlowResults] = field(default_factory=dict)
+
+    def part(self, outcome: str, before: Sequence[str]) -> FlowResults:
+        """An outcome given those ``before`` it."""
         key = (outcome, frozenset(before))
-        if key not in found:
+        if key not in self.found:
+            outcomes, right = read_outcomes(self.model.formula)
             formula = _formula(outcome, [y for y in outcomes if y in before], right)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HardEdgeWarning)  # of effects, which factors have none of
-                found[key] = fit_spline(replace(model, formula=formula), data, cov)
-        return found[key]
+                self.found[key] = fit_spline(replace(self.model, formula=formula), self.data, self.cov)
+        return self.found[key]
 
-    orders = list(itertools.permutations(outcomes))
-    parts = [tuple(part(y, order[:i]) for i, y in enumerate(order)) for order in orders]
-    left_out = np.stack([np.sum([p.data_rows().left_out for p in each], axis=0) for each in parts])
-    return _Orders(orders, parts, left_out)
+    def product(self, order: Sequence[str]) -> tuple[FlowResults, ...]:
+        """The factors of an order."""
+        return tuple(self.part(y, order[:i]) for i, y in enumerate(order))
+
+    def orders(self, mass: Array | None) -> _Orders:
+        """Every order, weighted."""
+        orders = list(itertools.permutations(read_outcomes(self.model.formula)[0]))
+        parts = [self.product(order) for order in orders]
+        left_out = np.stack([np.sum([p.data_rows().left_out for p in each], axis=0) for each in parts])
+        return _Orders(orders, parts, left_out, stacking_weights(left_out, mass), mass)
+
+
+def _pool(model: Any, data: Any, cov: Any, read: JointFitRows) -> tuple[_Orders, bool]:
+    """The orders, and whether they leave nothing to gain.
+
+    Where the first order without tensors does not, and would take none, the others do without them too; with
+    few rows or covariates that is not asked.
+    """
+    mass, full = read.scaled_weights, _Factors(model, data, cov)
+    spline = MonotoneSpline() if model.flow == "auto" else model.flow
+    if spline.structure == "auto" and read.size >= LEAST_ROWS and not read.covariates.shape[1]:
+        simple = _Factors(replace(model, flow=replace(spline, structure="simple")), data, cov)
+        found = simple.orders(mass)
+        first = found.orders[int(np.argmax(found.weights))]
+        if found.leaves_nothing() and all(p.flow.name != "tensor" for p in full.product(first)):
+            return found, True
+    found = full.orders(mass)
+    return found, found.leaves_nothing()
 
 
 def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
@@ -103,23 +161,23 @@ def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
     count = read.design.rows
     if count.used < count.given:
         data = take_rows(data, read.kept)
-    fits = _fit_orders(model, data, cov)
-    mass = read.scaled_weights
-    weights = stacking_weights(fits.left_out, mass)
-    pooled = np.asarray(special.logsumexp(fits.left_out, axis=0, b=weights[:, None]))
-    rival = trained_alternative(model, data, None, pooled, mass, seed) if cov is None else None
-    if rival is not None and rival.wins:
-        return rival.fitted(data, seed)
-    trials, products = fits.ranked(weights, mass)
+    fits, nothing_left = _pool(model, data, cov, read)
+    words = UNTRIED if nothing_left and model.flow == "auto" and cov is None else ""
+    if not words and cov is None:
+        rival = trained_alternative(model, data, None, fits.pooled, fits.mass, seed)
+        if rival is not None and rival.wins:
+            return rival.fitted(data, seed)
+        words = "" if rival is None else rival.words
+    trials, products = fits.ranked()
     law = joint_law(products, JointSides.of(outcomes, products[0].parts), data)
     contributions = law.logpdf(read.Y)
     return joint_results(
         model,
         products,
         count,
-        loglik=float(contributions @ (np.ones(read.size) if mass is None else mass)),
+        loglik=float(contributions @ (np.ones(read.size) if fits.mass is None else fits.mass)),
         trials=trials,
-        rival="" if rival is None else rival.words,
+        rival=words,
     )
 
 

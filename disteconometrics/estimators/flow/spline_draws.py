@@ -30,7 +30,6 @@ from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.spline_fit import (
     RETRIED_PENALTY,
-    TRIAL,
     Close,
     Fitted,
     close_fits,
@@ -45,14 +44,16 @@ from disteconometrics.estimators.flow.tail_moments import OfSample
 from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.inference.law_effects import Averaged
 from disteconometrics.inference.law_functionals import parse_functional
-from disteconometrics.optim.smoothing import DROPPED, Problem, solve
+from disteconometrics.optim.smoothing import DROPPED, solve
 
 __all__ = ["SplineDraw", "SplineResampling", "spline_resampling"]
 
-QUANTILES = tuple(n for n in FUNCTIONALS if n.startswith("q["))
+QUANTILES = {n: parse_functional(n)[1][0] for n in FUNCTIONALS if n.startswith("q[")}
 NOISE = 2.0  # variance of a draw over that of the sample
-STEADY = 0.1  # change of a log λ of a draw at the end
-COMPARED, LAST = 1e-4, 1e-8  # squared Newton decrement per observation for a choice, and of coefficients
+STEADY = 0.25  # change of a log λ of a draw at the end
+# squared Newton decrement per observation of the last step for a choice, and of coefficients, whose error is
+# then the square of that; and of those of rows that were not drawn
+COMPARED, LAST, EXACT = 2e-3, 1e-5, 1e-8
 NEAR_SPREAD = 1.25  # ratio of the law's standard deviation to the rows' up to which nothing speaks against it
 NEAR_MEAN = 2.0  # errors of the rows' mean within which the law's mean is beyond doubt
 
@@ -117,11 +118,13 @@ class SplineResampling:
         """
         rows: FlowRows = self.result.data_rows()
         kept = np.flatnonzero(weights)
-        checks.check_columns(rows.X[kept], rows.y[kept], rows.names, True)
+        if len(rows.names) > 1:
+            checks.check_columns(rows.X[kept], rows.y[kept], rows.names, True)
         if drawn:
-            fitted = self._smoothed(self._chosen(weights, together), weights, together)
+            fitted = self._smoothed(self._chosen(weights, together))
         else:
-            fitted = _moved(self.close.whole[self.close.taken], weights, together, LAST)
+            known = self.close.whole[self.close.taken]
+            fitted = _moved(_drawn((known,), weights, together)[0], EXACT, verified=True)
         if not fitted.smooth.converged:
             warn_user(ConvergenceWarning("The coefficients of a draw did not settle.", hint="leave it out"))
         return SplineDraw(self.result, fitted, kept, self.near)
@@ -130,39 +133,54 @@ class SplineResampling:
         """The close fit that is taken under weights (n,), to begin with."""
         _, rows, copies, few, whole = self.close
         if len(few) == 1:
-            return whole[0]
-        if rows is not None:
-            once = 1.0 if copies is None else copies
-            weights, together = weights[rows] / once, together[rows] / once
-        tried = [_moved(f, weights, together, COMPARED) for f in few]
+            return _drawn(whole, weights, together)[0]
+        once = np.ones(1) if copies is None else copies
+        some = slice(None) if rows is None else rows
+        tried = [_moved(f, COMPARED) for f in _drawn(few, weights[some] / once, together[some] / once)]
         half = _thinned(tried[0].sample)
         trials = [replace(f, sample=half).trial() for f in tried]
         best = trials.index(simplest(trials, half))
-        return replace(whole[best], smooth=tried[best].smooth)
+        if rows is None:
+            return tried[best]
+        return replace(_drawn((whole[best],), weights, together)[0], smooth=tried[best].smooth)
 
-    def _smoothed(self, fitted: Fitted, weights: Array, together: Array) -> Fitted:
-        """The flow under weights (n,), its smoothing parameters chosen again; those of a tensor stay."""
-        if fitted.name == "tensor" or not fitted.problem.penalties:
-            return _moved(fitted, weights, together, LAST)
-        f, problem = fitted.smooth, _reweighted(fitted.problem, weights / NOISE)
+    def _smoothed(self, fitted: Fitted) -> Fitted:
+        """The flow, its smoothing parameters chosen again; those of a tensor stay."""
+        f, problem = fitted.smooth, fitted.problem
+        if fitted.name == "tensor" or not problem.penalties:
+            return _moved(fitted, LAST)
+        assert fitted.sample.weights is not None
+        problem = replace(problem, rows=problem.rows.reweighted(fitted.sample.weights / NOISE))
         # a term that was dropped may be wanted now
         lam = np.minimum(f.lam, RETRIED_PENALTY)
-        found = solve(problem, lam, theta=f.theta, G=f.G, steady=STEADY, last=TRIAL)
+        found = solve(problem, lam, theta=f.theta, G=f.G, steady=STEADY, last=COMPARED, verified=False)
         lam = np.where(found.lam < DROPPED, found.lam * self.roughness, found.lam)
-        return _moved(replace(fitted, smooth=replace(found, lam=lam)), weights, together, LAST)
+        # from where the coefficients were under the whole weights
+        return _moved(replace(fitted, smooth=replace(f, lam=lam, G=found.G)), LAST)
 
 
-def _reweighted(problem: Problem, weights: Array) -> Problem:
-    """The problem on the rows that have weight (n,)."""
-    return replace(problem, rows=problem.rows.reweighted(weights))
+def _drawn(fits: Sequence[Fitted], weights: Array, together: Array) -> list[Fitted]:
+    """Fits of one sample on the rows that have weight (n,), not moved yet."""
+    kept = np.flatnonzero(weights)
+    sample = replace(fits[0].sample.take(kept), weights=weights[kept])
+    rows = {id(f.problem.rows): f.problem.rows for f in fits}  # bases share them
+    drawn = {key: known.reweighted(weights) for key, known in rows.items()}
+    return [
+        replace(
+            f,
+            problem=replace(f.problem, rows=drawn[id(f.problem.rows)]),
+            sample=sample,
+            together=together[kept],
+        )
+        for f in fits
+    ]
 
 
-def _moved(fitted: Fitted, weights: Array, together: Array, last: float) -> Fitted:
-    """The flow under other weights (n,), by Newton's method from where it is; penalties stay."""
-    f, problem, kept = fitted.smooth, _reweighted(fitted.problem, weights), np.flatnonzero(weights)
-    smooth = solve(problem, f.lam, theta=f.theta, G=f.G, select=False, last=last)
-    sample = replace(fitted.sample.take(kept), weights=weights[kept])
-    return replace(fitted, smooth=smooth, problem=problem, sample=sample, together=together[kept])
+def _moved(fitted: Fitted, last: float, *, verified: bool = False) -> Fitted:
+    """The flow under the weights of its rows, by Newton's method from where it is; penalties stay."""
+    f, problem = fitted.smooth, fitted.problem
+    smooth = solve(problem, f.lam, theta=f.theta, G=f.G, select=False, last=last, verified=verified)
+    return replace(fitted, smooth=smooth)
 
 
 def _thinned(s: SplineSample) -> SplineSample:
@@ -205,16 +223,16 @@ class SplineDraw:
         std = float(np.sqrt(w @ (var + np.square(mean - m))))
         if not self._supported(m, std):
             return self.result.params
-        known, levels = {"mean": m, "std": std}, {n: parse_functional(n)[1][0] for n in QUANTILES}
+        known = {"mean": m, "std": std}
         if single:
-            quantiles = law.quantile(list(levels.values()))[0]
+            quantiles = law.quantile(list(QUANTILES.values()))[0]
         else:
             none = np.zeros((0, 0))
             solution = Solution(theta, none, none, none, 0.0)
             average = Averaged(SplineRowLaws(self.flow, solution, X), w)
-            quantiles = [average.quantile(tau, (self.near[n], std)) for n, tau in levels.items()]
-        known |= dict(zip(levels, quantiles, strict=True))
-        return pd.Series({n: known[n] for n in FUNCTIONALS})
+            quantiles = [average.quantile(tau, (self.near[n], std)) for n, tau in QUANTILES.items()]
+        known |= dict(zip(QUANTILES, quantiles, strict=True))
+        return pd.Series(np.array([known[n] for n in FUNCTIONALS]), index=self.near.index)
 
     def _supported(self, mean: float, std: float) -> bool:
         """Whether moments are near those of the rows, and the rows tell them."""

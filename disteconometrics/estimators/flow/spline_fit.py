@@ -81,13 +81,14 @@ LOGISTIC_SLOPE = 1.7  # slope of the logistic transformation of a standard norma
 class SplinePlan:
     """What is asked for: structure and base by name or "auto", knots or None, a factor on every λ.
 
-    ``outside`` are rows beyond a tensor's outer knots.
+    ``tensor`` says whether "auto" may take one, ``outside`` are rows beyond its outer knots.
     """
 
     structure: str = "auto"
     base: str = "auto"
     knots: int | None = None
     roughness: float = 1.0
+    tensor: bool = True
     outside: float = OUTSIDE
 
 
@@ -526,7 +527,7 @@ def _searched(s: SplineSample, plan: SplinePlan) -> tuple[_Search, SplinePlan]:
     """Fit the structures and bases that are asked for; the plan of the tensor, if there is one."""
     search = _Search(s, plan)
     search.run_all(["normal", "logistic"] if plan.base == "auto" else [plan.base])
-    if plan.structure == "auto" and s.X.shape[1] <= 2 and _bends(s):
+    if plan.structure == "auto" and plan.tensor and s.X.shape[1] <= 2 and _bends(s):
         plan = search.tensor()
     return search, plan
 

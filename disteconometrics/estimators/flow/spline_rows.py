@@ -150,7 +150,9 @@ class SplineFit(NamedTuple):
 def plan_of(model: Any, enough: bool = True) -> SplinePlan:
     """What a specification asks of a fit; a linear structure where rows are not ``enough`` for more."""
     flow = model.flow if isinstance(model.flow, MonotoneSpline) else MonotoneSpline()
-    return SplinePlan(flow.structure if enough else "linear", model.base, flow.knots, flow.roughness)
+    structure = "auto" if flow.structure == "simple" else flow.structure
+    tensor = flow.structure != "simple"
+    return SplinePlan(structure if enough else "linear", model.base, flow.knots, flow.roughness, tensor)
 
 
 @on_one_thread
