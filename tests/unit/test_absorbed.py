@@ -358,7 +358,7 @@ def test_what_it_lacks_says_why_and_what_to_take() -> None:
         ]
     internal = {"crossed", "derivative", "drawn", "fitted_index", "infinite", "joint_covariance", "kernel"}
     internal |= {"law_over", "llf_penalised", "read_names", "row_laws", "scale_covariance", "seen", "shared"}
-    internal |= {"sigma_estimates", "sigma_variance"}
+    internal |= {"of_outcome", "recording_asked", "sigma_estimates", "sigma_variance"}
     for plain, absorbing in pairs:
         names = {n for n in dir(plain) if n[0] != "_" and n not in internal and not hasattr(absorbing, n)}
         assert {"effect", "functionals"} < names

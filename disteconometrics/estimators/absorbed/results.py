@@ -83,6 +83,7 @@ LACKS_NORMAL = LACKS | {
     **dict.fromkeys(("margins",), "the derivative of the mean is the coefficient; take params"),
     "rsquared_adj": "take rsquared, the share within groups",
     "scale": "take sigma ** 2",
+    "recorded_mean": "outcomes as they were recorded are not fitted beside absorbed effects; write C(id)",
 }
 
 
