@@ -30,8 +30,10 @@ from disteconometrics.optim.newton import CONDITION, INDEX_MOVE
 
 __all__ = [
     "Exact",
+    "Near",
     "OwnDesigns",
     "WeightedDesign",
+    "arrive",
     "batched_gram",
     "batched_inverses",
     "products_of_columns",
@@ -133,13 +135,20 @@ def batched_gram(columns: Any, weights: Any, scaled: Any) -> Any:
     return H
 
 
-def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: Array, enough: float) -> Near:
+def arrive(
+    first: tuple[Any, Any],
+    start: Array,
+    evaluate: Evaluate,
+    largest: Array,
+    enough: float,
+    passes: int = PASSES,
+) -> Near:
     """Newton steps from ``start`` (R, k), score and information ``first``, to decrements of ``enough``."""
     R, k = start.shape
     beta, kept, moved = start.copy(), np.zeros((R, k, k)), np.full(R, np.inf)
     previous, take = np.full(R, 1e300), np.arange(R)  # those under way
     score, H = first
-    for i in range(PASSES):
+    for i in range(passes):
         score, H = as_floats(score), as_floats(H)
         step = batched_solve(H, score)
         decrement = (score * step).sum(axis=1)
@@ -154,7 +163,7 @@ def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: A
             moved[at] = (np.abs(step[arrived]) * (largest if len(largest) == 1 else largest[at])).sum(axis=1)
         left = fine & ~arrived
         take, previous = take[left], decrement[left]
-        if i == PASSES - 1 or not len(take):
+        if i == passes - 1 or not len(take):
             break
         if 2 * len(take) > R:  # copying rows costs more than evaluating some in vain
             score, H = (part[take] for part in evaluate(beta.astype(np.float32), None))
@@ -314,7 +323,7 @@ class OwnDesigns:
         """The maxima; what is not done needs double precision throughout."""
         (R, k, n), columns, weights = self.shape, self.columns, self.weights
         start = self._start()
-        near = _arrive(
+        near = arrive(
             self._evaluate(start.astype(np.float32), None), start, self._evaluate, self.largest, OWN_ENOUGH
         )
         eta, info, move = (room(name, R, n) for name in ("eta", "info", "move"))
@@ -396,7 +405,7 @@ class WeightedDesign:
         sums = narrow @ np.concatenate([self.narrow * -r.T, self.products * info.T], axis=1)
         k = len(start)
         first = (sums[:, :k], self._unpacked(sums[:, k:]))
-        near = _arrive(first, np.tile(start, (R, 1)), evaluate, self.largest, SHARED_ENOUGH)
+        near = arrive(first, np.tile(start, (R, 1)), evaluate, self.largest, SHARED_ENOUGH)
         rows = np.exp(
             self._index(near.beta, self.columns, self.offset, room("eta", R, n)), out=room("eta", R, n)
         )

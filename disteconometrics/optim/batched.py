@@ -1,11 +1,12 @@
 """Maximise many index-model log-likelihoods at once: one Newton iteration over a batch axis.
 
-Two shapes of problem, solved in chunks that stay in cache:
+Three shapes of problem, solved in chunks that stay in cache:
 
 - *Different data* (`maximise_many`): X (R, n, k), as in a Monte Carlo study.  Products run over a copy (R, k,
   n).
 - *Shared design, different weights* (`maximise_weighted`): X (n, k) and weights (R, n), as in a bootstrap.
   All Hessians of a chunk are one product, weights (R, n) times the rowwise outer products (n, k(k+1)/2).
+- *Shared design and weights, outcomes cut at T levels* (`maximise_cuts`), as in distribution regression.
 
 The rule of `optim.newton` decides when a problem is done: Newton decrement below 1e-13 and no index that
 moves.  The information is that of the last point, whose error is the square of the step before.  No step is
@@ -15,7 +16,7 @@ engine, so results equal single fits, and a problem without a maximum is flagged
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
@@ -29,8 +30,10 @@ from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 from disteconometrics.optim.approach import (
     Exact,
+    Near,
     OwnDesigns,
     WeightedDesign,
+    arrive,
     batched_gram,
     batched_inverses,
     products_of_columns,
@@ -49,6 +52,7 @@ __all__ = [
     "Batch",
     "Shared",
     "chunk_size",
+    "maximise_cuts",
     "maximise_many",
     "maximise_weighted",
     "share",
@@ -73,6 +77,10 @@ KEEP = 1e-4
 KEPT_DECREMENT = 1e-15  # to stop at with a kept information, whose step is less exact
 CHUNK_ENTRIES = 262_144  # rows times problems in a chunk: a few such arrays fit into the cache
 MOST_PROBLEMS = 256
+# cuts: decrement at which double precision takes over, its passes, standard errors that may be left, cuts or
+# rows apart for a start, rows above which it is of rows, information of a row in the weakest direction
+CUTS_ENOUGH, CUTS_PASSES, CUTS_EXACT = 1e-6, 5, 1e-14
+APART, MANY_ROWS, LEAST_INFORMATION = 8, 4_000, 1e-5
 # entries of the rowwise outer products held in memory; beyond, problems are large enough one by one
 PRODUCTS = 8_000_000
 
@@ -542,3 +550,166 @@ def _shared_chunk(shared: Shared, weights: Array, y: Array, start: Array, inform
         return batch
     others = _Weighted(shared, weights[rest], y)
     return _replaced(batch, rest, _settle(kernel, others, _iterate(others, start, False), False))
+
+
+def maximise_cuts(
+    kernel: Kernel, Z: Array, above: Indices, count: int, weights: Array | None, offset: Array | None
+) -> tuple[Array, Mask]:
+    """Find the maxima of ``count`` problems of the same rows with the outcomes 1{above > t}.
+
+    Parameters
+    ----------
+    kernel : Kernel, such as `LOGISTIC`.
+    Z : (n, k) float64 array, whose columns are about orthonormal over the rows, Z'Z/n near the identity.
+    above : (n,) int array, how many of the cuts lie below a row's outcome.
+    count : int, the number T of cuts.
+    weights, offset : (n,) float64 arrays or None.
+
+    Returns
+    -------
+    tuple of a float64 array (T, k) and a bool array (T,)
+        Maxima to the last digits, and for which they are proved; the others may have none.
+
+    Examples
+    --------
+    >>> found, proved = maximise_cuts(LOGISTIC, np.ones((4, 1)), np.array([0, 1, 1, 2]), 2, None, None)
+    >>> np.exp(found[proved]).round(6).tolist()  # three above one, one above three
+    [[3.0], [0.333333]]
+    """
+    with np.errstate(all="ignore"):  # what is not finite is not proved
+        cuts = _Cuts(kernel, Z, above, count, weights, offset)
+        parts = [
+            cuts.solve(np.arange(t, min(t + MOST_PROBLEMS, count))) for t in range(0, count, MOST_PROBLEMS)
+        ]
+    return np.concatenate([b for b, _ in parts]), np.concatenate([p for _, p in parts])
+
+
+class _Cuts:
+    """Rows whose outcomes are cut at levels; passes run over pieces of rows that stay in the cache.
+
+    A logit needs no outcomes: the score is ``sums`` (T, k) of the rows above a cut less what is expected.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        Z: Array,
+        above: Indices,
+        count: int,
+        weights: Array | None,
+        offset: Array | None,
+    ) -> None:
+        self.kernel, self.Z, self.above = kernel, Z, above
+        self.count, self.weights, self.offset = count, weights, offset
+        self.narrow = Z.astype(np.float32)
+        self.row_slopes, self.spread = _slopes(kernel), unpacking(Z.shape[1])
+        columns = Z if weights is None else Z * weights[:, None]
+        each = [np.bincount(above, column, count + 1)[:0:-1] for column in columns.T]
+        self.sums: Array = np.asarray(np.cumsum(each, axis=1)[:, ::-1].T, dtype=np.float64)
+        self.largest = np.abs(Z).max(axis=0)[None, :]
+        self.reach = float(np.vecdot(Z, Z).max())
+
+    def solve(self, at: Indices) -> tuple[Array, Mask]:
+        """Maxima (r, k) at the cuts ``at`` (r,), and which are proved."""
+        near = self._near(at, self._starts(at))
+        again = np.flatnonzero(~near.good)
+        if len(again):  # a start on few rows may be too far out
+            for part, new in zip(near, self._near(at[again], self._constants(at[again])), strict=True):
+                part[again] = new
+        beta, rest = near.beta, np.full(len(at), np.inf)
+        open_ = np.flatnonzero(near.good)
+        decrement = np.full(len(at), np.inf)
+        for _ in range(CUTS_PASSES):  # in double precision
+            if not len(open_):
+                break
+            score = self._score(at[open_], beta[open_])
+            step = (near.inverse[open_] @ score[:, :, None])[:, :, 0]
+            decrement[open_] = np.abs((score * step).sum(axis=1))
+            rest[open_] = np.sqrt(decrement[open_]) * near.contraction[open_]
+            beta[open_] += step
+            open_ = open_[rest[open_] > CUTS_EXACT]
+        # were rows separated along some e, its gain e'g would be at least e'He / max |z| (for a logit; other
+        # laws have room in 1e-3), and the decrement at least the least eigenvalue of H over max |z|²
+        least = 1 / np.trace(near.inverse, axis1=1, axis2=2)
+        proved = near.good & (rest <= CUTS_EXACT) & (decrement * self.reach < 1e-3 * least)
+        proved &= least >= LEAST_INFORMATION * len(self.Z)
+        return beta, proved & np.isfinite(beta).all(axis=1)
+
+    def _near(self, at: Indices, start: Array) -> Near:
+        def evaluate(beta: Any, take: Indices | None) -> tuple[Array, Array]:
+            return self._slopes(at if take is None else at[take], beta)
+
+        first = evaluate(start.astype(np.float32), None)
+        return arrive(first, start, evaluate, self.largest, CUTS_ENOUGH, PASSES)
+
+    def _starts(self, at: Indices) -> Array:
+        """Points near the maxima: those of every eighth row, or between every eighth cut."""
+        n, k = self.Z.shape
+        found, fine = np.zeros((len(at), k)), np.zeros(len(at), dtype=bool)
+        if n > MANY_ROWS:
+            take = slice(None, None, APART)
+            weights, offset = (None if a is None else a[take] for a in (self.weights, self.offset))
+            few = _Cuts(self.kernel, self.Z[take], self.above[take], self.count, weights, offset)
+            found, fine = few.solve(at)
+        elif len(at) > 2 * APART:
+            some = np.unique(np.append(np.arange(0, len(at), APART), len(at) - 1))
+            b, proved = self.solve(at[some])
+            if proved.any():
+                found = np.stack(
+                    [np.interp(np.arange(len(at)), some[proved], c) for c in b[proved].T], axis=1
+                )
+                fine[:] = True
+        return np.asarray(np.where(fine[:, None], found, self._constants(at)))
+
+    def _constants(self, at: Indices) -> Array:
+        """Maxima of a logit with a constant alone, as far as the columns have one."""
+        n = len(self.Z)
+        w = np.ones(n) if self.weights is None else self.weights
+        share = 1 - np.cumsum(np.bincount(self.above, w, self.count + 1))[at] / w.sum()
+        share = np.clip(share, 0.5 / n, 1 - 0.5 / n)
+        return np.asarray(np.multiply.outer(np.log(share / (1 - share)), self.Z.mean(axis=0)))
+
+    def _pieces(self, r: int) -> Iterator[slice]:
+        n, size = len(self.Z), max(256, CHUNK_ENTRIES // (2 * r))
+        return (slice(i, min(i + size, n)) for i in range(0, n, size))
+
+    def _outcomes(self, at: Indices, part: slice) -> Array:
+        return (self.above[part] > at[:, None]).astype(np.float64)
+
+    def _score(self, at: Indices, beta: Array) -> Array:
+        """Scores (r, k) in double precision."""
+        r, logit = len(at), self.kernel == LOGISTIC
+        total = self.sums[at].copy() if logit else np.zeros(beta.shape)
+        nothing = np.zeros(())
+        for part in self._pieces(r):
+            Z = self.Z[part]
+            eta = np.matmul(beta, Z.T, out=room("eta", r, len(Z)))
+            if self.offset is not None:
+                eta += self.offset[part]
+            score = self.row_slopes(nothing if logit else self._outcomes(at, part), eta, None)
+            if self.weights is not None:
+                score = score * self.weights[part]
+            total += score @ Z
+        return total
+
+    def _slopes(self, at: Indices, beta: Any) -> tuple[Array, Array]:
+        """Scores (r, k) and informations (r, k, k); those of a logit in single precision."""
+        r, k, logit = len(at), self.Z.shape[1], self.kernel == LOGISTIC
+        kind: Any = np.float32 if logit else np.float64
+        columns = self.narrow if logit else self.Z
+        score, packed = self.sums[at].copy(), np.zeros((r, k * (k + 1) // 2))
+        if not logit:
+            score[:] = 0.0
+        nothing = np.zeros((), dtype=kind)
+        for part in self._pieces(r):
+            Z = columns[part]
+            eta = np.matmul(beta.astype(kind), Z.T, out=room("eta", r, len(Z), dtype=kind))
+            if self.offset is not None:
+                eta += self.offset[part].astype(kind)
+            info = room("info", r, len(Z), dtype=kind)
+            rows = self.row_slopes(nothing if logit else self._outcomes(at, part), eta, info)
+            if self.weights is not None:
+                rows, info = rows * self.weights[part].astype(kind), info * self.weights[part].astype(kind)
+            score += rows @ Z
+            packed += info @ products_of_columns(Z.T[None], np.empty((1, packed.shape[1], len(Z)), kind))[0].T
+        return score, packed[:, self.spread].reshape(r, k, k)

@@ -26,7 +26,7 @@ doi:10.1214/09-EJS521.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +40,7 @@ from disteconometrics.optim.separation import MANY, Separation, decided_columns,
 from disteconometrics.optim.whiten import (
     OutOfRange,
     RankDeficient,
+    Whitening,
     against_offset,
     power_of_two,
     require_rows,
@@ -48,7 +49,7 @@ from disteconometrics.optim.whiten import (
     whitened,
 )
 
-__all__ = ["Maximum", "OutOfRange", "RankDeficient", "maximise"]
+__all__ = ["Maximum", "OutOfRange", "RankDeficient", "maximise", "maximum_at"]
 
 DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an error of order λ² standard errors
 LAG_DECREMENT = 1e-9  # the same on many rows, if besides …
@@ -418,6 +419,36 @@ def _maximise(model: IndexModel, maxiter: int) -> Maximum:
             return _maximum(s, None, condition, "Newton", None, None)
     warm = s.c if s.status in ("converged", "maxiter") else None
     return _maximise_whitened(model, maxiter, warm, separation, s.passes)
+
+
+def maximum_at(model: IndexModel, whitening: Whitening, coordinates: Array, params: Array) -> Maximum:
+    """A maximum that is known, with its information.
+
+    Parameters
+    ----------
+    model : IndexModel over blocks of k columns in the coordinates of ``whitening``.
+    whitening : Whitening.
+    coordinates, params : (k,) float64 arrays, the maximum in the coordinates of ``whitening`` and in those of
+        the columns.
+
+    Returns
+    -------
+    Maximum
+
+    Examples
+    --------
+    >>> from disteconometrics.likelihoods.logistic import LOGISTIC
+    >>> from disteconometrics.optim.whiten import whitening
+    >>> model = IndexModel(LOGISTIC, [Block(np.array([0.0, 1.0]), np.ones((2, 1)))])
+    >>> maximum_at(model, whitening(model), np.zeros(1), np.zeros(1)).root.round(6).tolist()  # 1/sqrt(2/4)
+    [[1.414214]]
+    """
+    with np.errstate(all="ignore"):
+        p = model.evaluate(coordinates)
+    s = _State(coordinates, coordinates, None, True, coordinates, p.loglik, p.information)
+    s.factor, s.status, s.passes, s.decrement = _factorise(p.information), "converged", 1, 0.0
+    found = _maximum(s, whitening.basis, whitening.condition, "together", whitening.column_max, None)
+    return replace(found, params=params)
 
 
 def _by_columns(model: IndexModel, k: int) -> bool:

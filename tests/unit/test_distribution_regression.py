@@ -46,6 +46,36 @@ def test_one_threshold_is_the_binary_fit_to_the_last_bit(link: str, model: Any) 
     assert ours.estimates.df == theirs.covariance.degrees_of_freedom
 
 
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (de.Logit, {}),
+        (de.Logit, {"weights": "w", "weight_type": "sampling", "offset": "o"}),
+        (de.Logit, {"weights": "w", "weight_type": "frequency"}),
+        (de.Probit, {"offset": "o"}),
+        (de.CLogLog, {"weights": "w", "weight_type": "sampling"}),
+    ],
+)
+def test_thresholds_fitted_together_are_binary_fits_and_separated_ones_are_found(
+    model: Any, options: dict[str, Any]
+) -> None:
+    data = table(4_500).assign(o=lambda d: 0.3 * np.sin(d.x), z=lambda d: np.exp(2 * d.x), rare=0.0)
+    data.loc[data["y"].nsmallest(2_250).index[::50], "rare"] = 1.0
+    low = data.loc[data.rare == 1, "y"]
+    at, link = np.quantile(data.y, [0.01, 0.2, 0.4, 0.6, 0.7]), model.__name__.lower()
+    rows = de.DistributionRegression("y ~ x + z + rare", thresholds=at, link=link, **options)
+    with pytest.warns(SeparationWarning):
+        res = rows.fit(data, seed=1)
+    np.testing.assert_array_equal(res.separated, (at >= low.max()) | (at < low.min()))
+    free = np.flatnonzero(~res.separated)
+    assert 1 <= len(free) < len(at)
+    assert len(res.rows.fits.maxima) < len(free)  # not all took the way of single fits
+    for i, t in enumerate(free):
+        one = model(f"I(y > {float(at[t])!r}) ~ x + z + rare", **options).fit(data, cov="HC1")
+        np.testing.assert_allclose(res.coefficients[t], one.params, rtol=1e-11)
+        np.testing.assert_allclose(res.bse.to_numpy().reshape(len(free), -1)[i], one.bse, rtol=1e-10)
+
+
 def test_a_saturated_fit_is_the_groups_empirical_law() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SeparationWarning)

@@ -235,11 +235,20 @@ def _check_levels(read: FitRows) -> None:
 
 
 def equation_of(
-    kernel: Kernel, rows: FitRows, m: Maximum, blocks: Sequence[Block], observations: float, columns: Any
+    kernel: Kernel,
+    rows: FitRows,
+    m: Maximum,
+    blocks: Sequence[Block],
+    observations: float,
+    columns: Any,
+    white: Sequence[Block] | None = None,
 ) -> MEstimate:
-    """The estimating equation in the coordinates of its solution, embedded among all k coefficients."""
+    """The estimating equation in the coordinates of its solution, embedded among all k coefficients.
+
+    ``white`` are the blocks in these coordinates, where they are at hand.
+    """
     names = rows.names
-    model = IndexModel(kernel, m.whitened_blocks(blocks), rows.size)
+    model = IndexModel(kernel, m.whitened_blocks(blocks) if white is None else white, rows.size)
     params, root = np.zeros(len(names)), np.zeros((len(names), len(m.params)))
     params[columns], root[columns] = m.params, m.root
 

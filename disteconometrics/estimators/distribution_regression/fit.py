@@ -79,10 +79,11 @@ class DistributionRows(FitRows):
 
     def equation(self, t: int) -> MEstimate:
         """The estimating equation of threshold ``t``, which is not separated."""
-        m = self.fits.maxima[t]
-        assert m is not None
+        m, white = self.fits.maxima.get(t), None
+        if m is None:
+            m, white = self.fits.together(self.kernel, t)
         blocks = blocks_above(self.blocks(), self.fits.thresholds[t])
-        return equation_of(self.kernel, self, m, blocks, self.observations, slice(None))
+        return equation_of(self.kernel, self, m, blocks, self.observations, slice(None), white)
 
     def covariance(self, kind: CovarianceKind, shown: Sequence[int]) -> Covariance:
         """Covariance (r k, r k) of the coefficients at r thresholds, with what these share."""

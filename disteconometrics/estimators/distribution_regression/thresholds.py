@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +22,17 @@ from disteconometrics.errors import (
 from disteconometrics.inference.resample import ResamplingPlan
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import Kernel
-from disteconometrics.optim.batched import CONVERGED, share, solve_shared
+from disteconometrics.optim.batched import CONVERGED, maximise_cuts, share, solve_shared
 from disteconometrics.optim.limit import limit_of
-from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
+from disteconometrics.optim.newton import (
+    Maximum,
+    OutOfRange,
+    RankDeficient,
+    maximise,
+    maximum_at,
+)
+from disteconometrics.optim.whiten import Whitening, white_blocks
+from disteconometrics.optim.whiten import whitening as whitening_of
 from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.threads import on_one_thread
 
@@ -40,8 +49,9 @@ __all__ = [
 
 MOST = 100  # thresholds that are fitted where none are asked for
 FAR = 40.0  # index of a separated row in the limit: its probability is one to the last digit
-CELLS = 1_000_000  # rows × thresholds, or draws × rows, at a time
-CACHED = 32_000  # the same where arrays that stay in the cache are several times as quick
+CACHED = 32_000  # draws × rows at a time, arrays that stay in the cache
+TOGETHER = 3  # thresholds from which they are fitted together
+WELL = 1_000.0  # condition of the design up to which they are: rounding costs their coefficients 1e-13
 LOST = 0.02  # share of draws that may fail before nothing is said of what they give
 
 
@@ -104,12 +114,25 @@ class ThresholdFits:
 
     ``params`` (T, k) give the fitted probabilities; where ``separated`` (T,) there is no maximum, and they
     stand so far along the direction of separation that the probabilities are those of the limit.
+    Fits that were made together have ``coordinates`` (T, k) on the columns of ``white``, the rows as
+    ``whitening`` moves them; the others have NaN there, and ``maxima`` unless they are separated.
     """
 
     thresholds: Array
     params: Array
     separated: Mask
-    maxima: tuple[Maximum | None, ...]
+    maxima: dict[int, Maximum]
+    coordinates: Array
+    whitening: Whitening | None
+    white: Block | None
+
+    def together(self, kernel: Kernel, t: int) -> tuple[Maximum, list[Block]]:
+        """The maximum at threshold ``t`` of those fitted together, with its information and white rows."""
+        assert self.whitening is not None
+        assert self.white is not None
+        blocks = blocks_above([self.white], self.thresholds[t])
+        at = self.coordinates[t], self.params[t]
+        return maximum_at(IndexModel(kernel, blocks), self.whitening, *at), blocks
 
 
 def blocks_above(blocks: Sequence[Block], threshold: float) -> list[Block]:
@@ -117,10 +140,11 @@ def blocks_above(blocks: Sequence[Block], threshold: float) -> list[Block]:
     return [b._replace(y=(b.y > threshold).astype(np.float64)) for b in blocks]
 
 
+@on_one_thread
 def fit_thresholds(
     kernel: Kernel, blocks: Sequence[Block], thresholds: Array, names: Sequence[str]
 ) -> ThresholdFits:
-    """Fit 1{y > c} at every threshold c, each by the single engine.
+    """Fit 1{y > c} at every threshold c: all together, and by the single engine what that cannot prove.
 
     Parameters
     ----------
@@ -137,27 +161,46 @@ def fit_thresholds(
     -----
     ConvergenceWarning
     """
-    params = np.empty((len(thresholds), len(names)))
-    separated, maxima, failed = np.zeros(len(thresholds), dtype=bool), [], []
-    for t, c in enumerate(thresholds):
-        model = IndexModel(kernel, blocks_above(blocks, c))
-        m = _maximum(model, names)
-        maxima.append(None if m.separation is not None else m)
+    coordinates = np.full((len(thresholds), len(names)), np.nan)
+    whitening, white = None, None
+    if len(blocks) == 1 and isinstance(blocks[0].X, np.ndarray) and len(thresholds) >= TOGETHER:
+        model = IndexModel(kernel, blocks_above(blocks, thresholds[0]))
+        whitening = _explained(whitening_of, model, names)
+    params = np.full(coordinates.shape, np.nan)
+    if whitening is not None and whitening.condition <= WELL:
+        parts = white_blocks(blocks, whitening.basis, whitening.column_max)
+        white = blocks[0]._replace(X=np.concatenate([b.X for b in parts]))
+        coordinates = _together(kernel, white, thresholds)
+        params = coordinates @ whitening.basis.T
+    separated, maxima, failed = np.zeros(len(thresholds), dtype=bool), {}, []
+    for t in np.flatnonzero(np.isnan(coordinates[:, 0])).tolist():
+        model = IndexModel(kernel, blocks_above(blocks, thresholds[t]))
+        m = _explained(partial(maximise, maxiter=100), model, names)
         if m.separation is not None:
             separated[t], params[t] = True, _far_out(model, m)
             continue
-        params[t] = m.params
+        maxima[t], params[t] = m, m.params
         if not m.converged:
-            failed.append(f"{c:.6g}")
+            failed.append(f"{thresholds[t]:.6g}")
     if failed:
         text = f"The maximum was not reached at {len(failed)} thresholds: {', '.join(failed[:5])}."
         warn_user(ConvergenceWarning(text, hint="rescale the columns, or leave these thresholds out"))
-    return ThresholdFits(thresholds, params, separated, tuple(maxima))
+    return ThresholdFits(thresholds, params, separated, maxima, coordinates, whitening, white)
 
 
-def _maximum(model: IndexModel, names: Sequence[str]) -> Maximum:
+def _together(kernel: Kernel, white: Block, thresholds: Array) -> Array:
+    """Coordinates (T, k) of the maxima that one iteration over all thresholds proves, NaN for the others."""
+    above = np.searchsorted(thresholds, white.y)
+    found, proved = maximise_cuts(
+        kernel, np.asarray(white.X), above, len(thresholds), white.weights, white.offset
+    )
+    return np.where(proved[:, None], found, np.nan)
+
+
+def _explained(find: Callable[[IndexModel], Any], model: IndexModel, names: Sequence[str]) -> Any:
+    """What ``find`` gives of a model, its errors in words about the columns."""
     try:
-        return maximise(model, maxiter=100)
+        return find(model)
     except RankDeficient as e:
         raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
     except OutOfRange as e:
@@ -208,7 +251,7 @@ def average_levels(
 ) -> tuple[Array, float]:
     """F averaged over rows (T,), and the share of neighbouring thresholds at which a row's F falls."""
     total, mass, falls = np.zeros(len(params)), 0.0, 0
-    step, n = max(1, CELLS // len(params)), len(rows.X)
+    step, n = max(1, 4 * CACHED // len(params)), len(rows.X)
     for i in range(0, n, step):
         F = raw_levels(kernel, rows.part(slice(i, i + step)), params)
         w = np.ones(len(F)) if weights is None else weights[i : i + step]
