@@ -150,10 +150,14 @@ class Law(OtherWords, ABC):
         """E[f(Y); Y < q] with one q a row, batch shape."""
         if self.discrete or type(self)._integrate is not Law._integrate:
             return self._expect(lambda y: np.where(y < q[..., None], function(y), 0.0))
-        share = self._extended("_cdf", q[..., None])
+        share, beyond = (self._extended(hook, q[..., None]) for hook in ("_cdf", "_sf"))
 
         def below(tau: Array, upper: bool) -> Array:  # no jump inside, as there is in all levels
-            return function(self._quantile(share * ((1 - tau) if upper else tau)))
+            level = share * ((1 - tau) if upper else tau)
+            y = self._quantile(level)
+            if upper:  # levels near one are told from above
+                y = np.where(level > 0.5, self._isf(np.minimum(beyond + share * tau, 0.5)), y)
+            return function(y)
 
         return np.where(share[..., 0] > 0, share[..., 0] * level_integral(below, self.batch_shape), 0.0)
 

@@ -22,6 +22,7 @@ __all__ = ["RecordedLaw", "Recording", "corner_of", "law_as_recorded", "recordin
 FAR = 1e-13  # levels beyond which a grid is not summed: rounding moves a mean by no more than FAR steps there
 MOST_CELLS = 2_000_000  # of rows × points of the grid
 ON_GRID = 1e-9  # of a step
+FINITE = 1e300  # −inf stays on its side
 BEFORE = 1e-6  # of a step, from a point of the grid to where it is not yet in
 
 
@@ -57,7 +58,7 @@ class Recording:
 
     def slack(self, y: Array) -> Array:
         """How far from a point of the grid, in steps, an outcome may be through rounding errors."""
-        return np.asarray(ON_GRID + 1e-15 * np.abs(y) / self.step)
+        return np.asarray(ON_GRID + 1e-15 * np.minimum(np.abs(y), FINITE) / self.step)
 
     def told(self, y: Array) -> Array:
         """What is recorded of outcomes."""
@@ -373,6 +374,9 @@ class RecordedLaw(Law):
         if self.low > -np.inf:
             out = out - self.law._partial(self._row(self.low), function)
         return np.asarray(out)
+
+    def _var(self) -> Array:
+        return np.maximum(super()._var(), 0.0)  # one that rounding has left negative, far beyond an end
 
     def _half_gap(self) -> Array:
         raise WithheldError("Of what is recorded gini and ranked scores are not given; take the outcome's.")

@@ -20,6 +20,7 @@ from disteconometrics.likelihoods.monotone import BASES, BaseLaw
 
 __all__ = ["NormalRowLaws", "ProbabilityRowLaws"]
 
+BEYOND = 1e3  # standard deviations from which a density is zero
 STEP = 1e-4  # of σ, for derivatives of functionals that have no closed form here
 
 
@@ -75,7 +76,7 @@ class NormalRowLaws:
 
     def cdf_sums(self, y: float, W: Array) -> Array:
         """Σ w ∂F(y | x)/∂θ (v, k + 1)."""
-        z = (y - self.eta) / self.sigma
+        z = np.clip((y - self.eta) / self.sigma, -BEYOND, BEYOND)  # y may be infinite
         density = W * (self.link.pdf(z) / self.sigma)[:, None]
         return self._sums(-density, -density * z[:, None])
 

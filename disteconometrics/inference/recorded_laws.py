@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = ["RecordedRowLaws", "read_recorded", "recorded_laws"]
 
 FAR = 1e-9  # level from which an integral over outcomes begins
 PANELS = 13  # of equal length, and as many between quantiles of the rows
+MOST_PANELS = 200
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(5)
 
 
@@ -144,12 +146,17 @@ class RecordedRowLaws:
     def _mean_sums(self, W: Array) -> Array:
         """Σ w ∂E[R]/∂θ: −∫ Σ w ∂F/∂θ dy between the caps, or what a floor adds to that of the outcome."""
         low, high = self.how.low, self.how.high
-        if np.isinf(high):
-            return self.own.by_row(("mean", ()), W).sums + self._integral(W, -np.inf, low)
-        return -self._integral(W, low, high)
+        capped = np.isfinite(high)
+        found = self._integral(W, low, high) if capped else self._integral(W, -np.inf, low)
+        if found is None:
+            return self.own.by_row(self._of_outcome(("mean", ())), W).sums
+        return -found if capped else self.own.by_row(("mean", ()), W).sums + found
 
-    def _integral(self, W: Array, low: float, high: float) -> Array:
-        """∫ Σ w ∂F(y | x)/∂θ dy (v, p), between outcomes that some row may have."""
+    def _integral(self, W: Array, low: float, high: float) -> Array | None:
+        """∫ Σ w ∂F(y | x)/∂θ dy (v, p), between outcomes that some row may have.
+
+        None where some laws are so narrow beside the range of all that derivatives of each row are cheaper.
+        """
         at = np.column_stack([self._own_quantiles(t) for t in (FAR, 0.05, 0.25, 0.5, 0.75, 0.95)])
         low = max(low, float(np.nanmin(at[:, 0])))
         if low >= high:
@@ -160,6 +167,10 @@ class RecordedRowLaws:
         edges = np.unique(
             np.clip(np.concatenate([np.linspace(ends[0], ends[1], PANELS), levels, points]), ends[0], ends[1])
         )
+        line = self.support.to_line(at)
+        edges = _refined(edges, line[:, 1], line[:, -1])
+        if len(edges) > MOST_PANELS:
+            return None
         half = np.diff(edges)[:, None] / 2
         u = (edges[:-1, None] + half * (1 + NODES)).ravel()
         y = self.support.from_line(u)
@@ -206,6 +217,17 @@ class RecordedRowLaws:
         moving = np.where(self.stands(self._own_quantiles(functional[1][0])), 0.0, 1.0)
         found = own.slopes(functional, columns, D, W * moving[:, None])
         return RowValues(found.values * moving, found.sums)
+
+
+def _refined(edges: Array, low: Array, high: Array) -> Array:
+    """Edges of panels, split where they are wider than a law that is near (its ends (n,), 90 % of it)."""
+    spread = high - low
+    out = [edges[:1]]
+    for a, b in pairwise(edges):
+        near = spread[(low - spread < b) & (high + spread > a) & (spread > 0)]
+        parts = min(np.ceil((b - a) / near.min()), MOST_PANELS) if len(near) else 1
+        out.append(np.linspace(a, b, int(parts) + 1)[1:])
+    return np.concatenate(out)
 
 
 def recorded_laws(laws: RowLaws, how: Recording) -> RecordedRowLaws:

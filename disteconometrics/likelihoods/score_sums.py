@@ -55,6 +55,8 @@ class GroupSums:
 
 def _added(total: Array, at: Indices, values: Array, groups: int) -> Array:
     """The total with values added at places, with room for so many groups."""
+    if not len(at):  # a part without rows
+        return total
     if len(total) < groups:
         grown = np.zeros((max(groups, 2 * len(total)), *values.shape[1:]))
         if len(total):

@@ -13,7 +13,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.distributions.atom import WithMass
-from disteconometrics.distributions.recorded import RecordedLaw, recording_of
+from disteconometrics.distributions.recorded import RecordedLaw, Recording, recording_of
 from disteconometrics.errors import DataError, OptionError, WithheldAttributeError, WithheldError
 from disteconometrics.inference.recorded_laws import RecordedRowLaws
 
@@ -343,3 +343,41 @@ def test_a_corner_is_the_law_of_what_is_recorded_at_a_floor(estimator: Any, cap:
 def test_a_support_that_begins_at_a_corner_is_refused() -> None:
     with pytest.raises(DataError, match="outside the declared support"):
         de.FlowDensity("mass(z, 0, corner=True) ~ x", support="positive").fit(table())
+
+
+@pytest.mark.parametrize("estimator", [de.NormalRegression, de.FlowDensity])
+def test_laws_far_apart(estimator: Any) -> None:
+    """Gradients of means see narrow laws in a wide range; spreads are finite far below a cap."""
+    group = np.repeat(["a", "b"], [190, 10])
+    y = np.where(group == "a", 0.0, 300.0) + np.random.default_rng(0).normal(size=200)
+    data = {"y": np.minimum(y, 300.5), "group": group}
+    res = estimator("topcoded(y, at=300.5) ~ group").fit(data)
+    a = res.answering("mean", None, near=False)
+    shares = np.column_stack([group == "a", group == "b"]) / [190, 10]
+    for how in (Recording(high=300.5), Recording(low=299.8)):
+        laws = a.recorded(how, False).laws(a.X)
+        found = laws.by_row(("mean", ()), shares).sums
+        want = shares.T @ laws.each(("mean", ()))[1]
+        np.testing.assert_allclose(found, want, rtol=0, atol=2e-3 * np.abs(want).max())
+    found = res.functionals("std", of="recorded", by="group")
+    assert found.values == pytest.approx([data["y"][group == g].std() for g in "ab"], rel=0.1)
+    assert np.isfinite(found.std_error).all()
+
+
+@pytest.mark.parametrize("left", ["y", "rounded(y, to=0.5)", "topcoded(y, at=2)"])
+def test_probabilities_without_an_end(left: str) -> None:
+    """An interval that is open on one side has the probability that its complement lacks, and its error."""
+    x = np.random.default_rng(0).normal(size=200)
+    y = np.minimum(np.round(2 * (x + np.random.default_rng(1).normal(size=200))) / 2, 2.0)
+    kept = slice(None) if left.startswith("t") else y < 2
+    res = de.NormalRegression(f"{left} ~ x").fit({"y": y[kept], "x": x[kept]})
+    below, above = res.functionals(["prob[-inf,1.2]", "prob[1.2,inf]"], of="recorded").table().to_numpy()
+    assert below[0] + above[0] == pytest.approx(1)
+    assert below[1] == pytest.approx(above[1])
+    assert below[1] > 0
+
+
+def test_spreads_far_from_the_ends() -> None:
+    """Of a cap far above a law its spread is left, of a floor far above it nothing."""
+    assert RecordedLaw(OUTCOME, high=400.0).std() == pytest.approx(OUTCOME.std())
+    assert RecordedLaw(OUTCOME, low=400.0).std() == pytest.approx(0, abs=1e-5)

@@ -179,6 +179,18 @@ def test_the_normal_law_over_parts_is_that_of_the_table(many: pd.DataFrame, weig
         np.testing.assert_allclose(a, b, rtol=1e-10)
 
 
+def test_parts_without_rows_have_no_clusters(many: pd.DataFrame, tmp_path: Path) -> None:
+    """An empty file, and one all of whose rows have a gap, beside two with rows."""
+    many.loc[100:199, "x"] = np.nan
+    for name, part in zip("abcd", (many[:100], many[:0], many[100:200], many[200:900]), strict=True):
+        part.to_parquet(tmp_path / f"{name}.parquet")
+    for kind in ("one-way", "two-way", "jackknife"):
+        ours = de.Logit("y ~ x").fit(tmp_path, cov=KINDS[kind])
+        theirs = de.Logit("y ~ x").fit(many[:900], cov=KINDS[kind])
+        np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-10)
+        assert ours.nobs == 800
+
+
 def test_a_large_table_is_fitted_by_the_sums_of_a_source(many: pd.DataFrame) -> None:
     wide = pd.concat([many] * 30, ignore_index=True)
     ours, theirs = (de.NormalRegression("u ~ x + g + k").fit(d, cov="HC1") for d in (wide, many))
