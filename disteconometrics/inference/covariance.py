@@ -74,6 +74,7 @@ __all__ = [
     "Covariance",
     "CovarianceKind",
     "CovarianceWords",
+    "clusters_telling",
     "covariance",
     "known_kind",
     "refuse_leverages",
@@ -522,7 +523,7 @@ def _hac_meat(estimate: MEstimate, order: Indices, lags: int) -> Array:
 
 def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) -> Covariance:
     n, k = estimate.observations, estimate.parameters
-    subsets = [(c,) for c in kind.columns] + ([kind.columns] if len(kind.columns) == 2 else [])
+    subsets = _groupings(kind)
     inner = np.zeros(estimate.inner.shape)
     counts: list[int] = []
     equal: list[float] = []
@@ -545,6 +546,35 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) ->
     }[kind.correction]
     V = _sandwich(estimate, inner, f"{CLUSTERED}{by}", f"Clustered by {by}: {words}{repaired}.", G - 1)
     return replace(V, equal_clusters=min(equal))
+
+
+def clusters_telling(
+    estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]], Codes], R: Array
+) -> float:
+    """How many clusters of one size tell as much of R·β as those of ``kind``; of two dimensions the fewer.
+
+    Parameters
+    ----------
+    estimate, codes : as `covariance` takes them.
+    kind : Cluster, without the jackknife.
+    R : (q, k) float64 array.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> d = de.datasets.spector().assign(group=[i % 8 for i in range(32)])
+    >>> rows = de.NormalRegression("GPA ~ PSI").fit(d.assign(PSI=d.group < 2)).data_rows()
+    >>> R = np.array([[0.0, 1.0]])  # of two of eight groups
+    >>> round(clusters_telling(rows.equation, Cluster("group"), rows.codes, R), 1)
+    3.4
+    """
+    tested = np.linalg.qr((R @ estimate.root).T)[0]
+    seen = replace(estimate, inner=estimate.inner @ tested)
+    return min(_equal_clusters(h) for _, h in _by_cluster(seen, kind, _groupings(kind), codes))
+
+
+def _groupings(kind: Cluster) -> list[tuple[str, ...]]:
+    return [(c,) for c in kind.columns] + ([kind.columns] if len(kind.columns) == 2 else [])
 
 
 def _replicated(estimate: MEstimate, kind: Survey, replicates: Replicates) -> Covariance:
@@ -634,7 +664,7 @@ def _warn_few(column: str, G: int, effective: float, kind: Cluster) -> None:
     warn_user(
         FewClustersWarning(
             f"Cluster column {column!r} has {what}: its standard errors tend to be too small. Consider "
-            f"{hint}; for tests of several coefficients at once score_test(), where the result has it.",
+            f"{hint}; for tests, of several coefficients at once too, score_test(), where the result has it.",
             column=column,
             hint=hint,
         )

@@ -245,7 +245,7 @@ class ClusterCount(int):
         """Say so of a test."""
         if not self.few_for(q):
             return
-        score = "score_test(), where the result has it"
+        score = "score_test(), which errs towards too few rejections if at all, where the result has it"
         hint = score if self.uneven or self.jackknifed else f"Cluster(…, correction='jackknife') or {score}"
         warn_user(FewClustersWarning(f"{self.words(q)}. Consider {hint}.", hint=hint))
 

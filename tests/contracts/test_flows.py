@@ -379,6 +379,9 @@ def test_a_joint_law_that_leaves_nothing_to_gain_is_left_alone() -> None:
         "z, then y",
     ]  # with a tensor the other has weight too
     assert all(p.flow.name != "tensor" for product in res.products for p in product.parts)
+    y = 1.5 * rng.normal(size=2_000)  # a wave: the first order bends, and a tensor of the other gains .03
+    res = de.FlowDensity("y + z ~ 1").fit({"y": y, "z": np.sin(2 * y) + 0.5 * rng.normal(size=2_000)})
+    assert "tensor" in {p.flow.name for product in res.products for p in product.parts}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Size of Wald and score tests with few clusters, at 5 %: bands [.03, .09].
 
 ``python tests/statistical/test_clustered_tests.py 2000`` prints the table of `clustered_tests.md`, with the
-numbers of hypotheses after it (``300 2 4 6``) that of joint tests of uneven clusters.  Clusters
+numbers of hypotheses after it (``300 2 4 6``) that of joint tests of uneven clusters, with "score" before
+these (``600 score 1 2 6``) that of score tests.  Clusters
 of twenty rows share a normal intercept of deviation .7 that no regressor knows; half of each regressor's
 variance is between clusters, and none has an effect.
 """
@@ -15,6 +16,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 import disteconometrics as de
 
@@ -46,18 +48,59 @@ def sizes(q: int, clusters: int, reps: int) -> np.ndarray:
     )
 
 
-def joint_test(
+def regressors(
     q: int, clusters: int, shape: float, all_between: bool, rng: np.random.Generator
-) -> list[bool]:
-    """Of a Wald test and that with the jackknife: whether it rejects, whether it is warned of."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clusters (n,) of rows and regressors (n, q)."""
     rows = np.full(clusters, ROWS)
     if np.isfinite(shape):  # Pareto's law, from 2 (shapes below 2) or 10 rows to 120
         drawn = rng.pareto(shape, clusters)
         rows = np.minimum(2 + (10 * drawn).astype(int) if shape < 2 else (10 * (1 + drawn)).astype(int), 120)
     firm = np.repeat(np.arange(clusters), rows)
     X = rng.normal(size=(clusters, q))[firm]
-    if not all_between:
-        X = (X + rng.normal(size=X.shape)) / np.sqrt(2)
+    return firm, X if all_between else (X + rng.normal(size=X.shape)) / np.sqrt(2)
+
+
+def score_test(firm: np.ndarray, X: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """p-value of a logit's score test that no regressor has an effect, and how many clusters tell of these.
+
+    It is a formula, as the restricted maximum is the mean; ``clusters_telling`` is the second.
+    """
+    q, clusters = X.shape[1], firm[-1] + 1
+    y = rng.random(len(firm)) < 1 / (1 + np.exp(0.5 - 0.7 * rng.normal(size=clusters)[firm]))
+    first, Z = np.flatnonzero(np.diff(firm, prepend=-1)), X - X.mean(axis=0)
+    s = np.add.reduceat(Z * (y - y.mean())[:, None], first, axis=0)
+    S = s.sum(axis=0) @ np.linalg.solve(s.T @ s, s.sum(axis=0))
+    h = np.add.reduceat(np.einsum("ij,jk,ik->i", Z, np.linalg.inv(Z.T @ Z), Z), first)
+    F = S * (clusters - q) / (q * max(clusters - S, 1e-300))
+    return float(special.fdtrc(q, clusters - q, F)), h.sum() ** 2 / (h @ h)
+
+
+def of_score_tests(q: int, reps: int) -> None:
+    """Print the rows of the table of score tests for q hypotheses, and for one those of treated clusters."""
+    for shape, all_between in itertools.product((np.inf, 3.0, 1.5), (False, True)):
+        for clusters in (20, 50, 100):
+            found = []
+            for r in range(reps):
+                rng = np.random.default_rng([13, r])
+                found.append(score_test(*regressors(q, clusters, shape, all_between, rng), rng))
+            p, telling = np.transpose(found)
+            print(
+                q, clusters, shape, all_between, np.mean(p < 0.05), np.mean(telling < 3 + 2 * q), flush=True
+            )
+    for clusters, treated in itertools.product((20, 60, 100), (2, 3, 4, 5, 6, 8, 10)) if q == 1 else ():
+        firm = np.repeat(np.arange(clusters), ROWS)
+        X = np.asarray(firm < treated, float)[:, None]
+        found = [score_test(firm, X, np.random.default_rng([13, r])) for r in range(reps)]
+        p, telling = np.transpose(found)
+        print(f"{treated} of {clusters} treated", np.mean(p < 0.05), telling[0].round(1), flush=True)
+
+
+def joint_test(
+    q: int, clusters: int, shape: float, all_between: bool, rng: np.random.Generator
+) -> list[bool]:
+    """Of a Wald test and that with the jackknife: whether it rejects, whether it is warned of."""
+    firm, X = regressors(q, clusters, shape, all_between, rng)
     y = 0.7 * rng.normal(size=clusters)[firm] + 1.3 * rng.normal(size=len(firm))
     names = [f"x{j}" for j in range(q)]
     d, found = pd.DataFrame(X, columns=names).assign(y=y, firm=firm), []
@@ -102,7 +145,8 @@ def test_size(q: int, clusters: int) -> None:
 
 
 if __name__ == "__main__":
-    for hypotheses in sys.argv[2:]:
-        uneven(int(hypotheses), int(sys.argv[1]))
+    scored = sys.argv[2:3] == ["score"]
+    for hypotheses in sys.argv[2 + scored :]:
+        (of_score_tests if scored else uneven)(int(hypotheses), int(sys.argv[1]))
     for q, clusters in CASES if len(sys.argv) == 2 else ():
         print(q, clusters, *sizes(q, clusters, int(sys.argv[1])).round(4), flush=True)

@@ -339,6 +339,32 @@ def test_joint_tests_of_few_clusters_warn(tmp_path: Path) -> None:
         res.test("a, b, c")
 
 
+@pytest.mark.filterwarnings("ignore:The two-way matrix")
+@pytest.mark.parametrize(
+    ("right", "clusters", "match"),
+    [
+        ("x", ("g",), ""),
+        ("few", ("g",), r"rejects too rarely.* 20 clusters .* as 2\.5 of one size"),
+        ("x + u + v + w + r + s", ("g", "t"), "6 hypotheses rejects too often with 18"),
+        ("x", ("g", "t"), ""),
+    ],
+)
+def test_score_tests_say_which_way_they_err(right: str, clusters: tuple[str, ...], match: str) -> None:
+    """They are what the Wald test's warning names, so they are silent unless they err themselves."""
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(20), 18)
+    X = rng.normal(size=(360, 6)) + rng.normal(size=(20, 6))[g]
+    data = pd.DataFrame(X, columns=list("xuvwrs")).assign(
+        y=rng.integers(0, 2, 360), g=g, t=np.arange(360) % 18, few=(g < 2).astype(int)
+    )
+    for correction in ("groups", "jackknife")[: 3 - len(clusters)]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            res = de.Logit(f"y ~ {right}").fit(data, cov=de.Cluster(*clusters, correction=correction))
+        with pytest.warns(FewClustersWarning, match=match) if match else warnings.catch_warnings():
+            res.score_test(right.replace(" +", ","))
+
+
 def test_two_way_matrix_is_repaired_and_says_so() -> None:
     """Rows that are their own intersections leave V_a + V_b − V_ab without a reason to be positive."""
     rng = np.random.default_rng(2)

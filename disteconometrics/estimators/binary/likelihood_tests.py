@@ -5,6 +5,7 @@ The restricted maximum, and when a model is nested in another.
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +16,26 @@ import numpy as np
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block, StreamedBlocks
-from disteconometrics.errors import LikelihoodRatioWarning, NeedsData, OptionError, WithheldError, warn_user
+from disteconometrics.errors import (
+    FewClustersWarning,
+    LikelihoodRatioWarning,
+    NeedsData,
+    OptionError,
+    WithheldError,
+    warn_user,
+)
 from disteconometrics.estimators.binary.fit import BinaryRows
 from disteconometrics.estimators.binary.penalty import penalised_test, smaller
 from disteconometrics.estimators.results import LikelihoodCriteria
 from disteconometrics.estimators.rows import FitRows
-from disteconometrics.inference.covariance import HAC, Cluster, Covariance, CovarianceKind, covariance
+from disteconometrics.inference.covariance import (
+    HAC,
+    Cluster,
+    Covariance,
+    CovarianceKind,
+    clusters_telling,
+    covariance,
+)
 from disteconometrics.inference.estimates import Estimates, TestResult, chi2_test, f_test, quadratic_form
 from disteconometrics.inference.influence import is_model_based
 from disteconometrics.inference.survey import Survey
@@ -38,6 +53,9 @@ __all__ = [
 ]
 
 NESTED = "lr_test takes a smaller model of the same outcome on the same rows"
+# A score test of q hypotheses rejects too rarely where clusters tell as much of these as fewer than 3 + 2q of
+# one size, and too often by the matrix of two dimensions where one has fewer than 5q clusters
+TELLING, TELLING_EACH, TWO_WAY_EACH = 3, 2, 5
 IN_SPAN = 1e-8  # share of a column that may be left when it is written as a combination of others
 
 
@@ -108,6 +126,23 @@ def clustered_score_test(kind: str, texts: Sequence[str], statistic: float, clus
     q, G = len(texts), clusters
     F = statistic * (G - q) / (q * max(G - statistic, np.finfo(float).tiny))
     return f_test(kind, texts, F, q, G - q)
+
+
+def _warn_of_score_test(q: int, telling: float, clusters: int, two_way: bool) -> None:
+    """Say which way a score test under clusters errs, where it does."""
+    named = "The score test" if q == 1 else f"The score test of {q} hypotheses"
+    if two_way and q > 1 and clusters < TWO_WAY_EACH * q:
+        hint = "test fewer hypotheses at once"
+        text = f"{named} rejects too often with {clusters} clusters in one of two dimensions; {hint}."
+    elif telling < TELLING + TELLING_EACH * q:
+        hint = "take a large p-value for no evidence"
+        text = (
+            f"{named} rejects too rarely here: {clusters} clusters tell as much of what is tested as "
+            f"{telling:.1f} of one size. A small p-value holds; {hint}."
+        )
+    else:
+        return
+    warn_user(FewClustersWarning(text, hint=hint))
 
 
 def check_same_rows(large: FitRows, small: FitRows) -> None:
@@ -333,6 +368,11 @@ class LikelihoodTests(LikelihoodCriteria):
         Raises
         ------
         OptionError, WithheldError, NeedsData
+
+        Warns
+        -----
+        FewClustersWarning
+            If few clusters tell of what is tested: it rejects too rarely then, of two dimensions too often.
         """
         found, R, texts = self._restricted(hypotheses)
         rows, kind = self.data_rows(), self._kind
@@ -342,10 +382,15 @@ class LikelihoodTests(LikelihoodCriteria):
         else:
             kind = Cluster(*kind.columns, correction="none") if isinstance(kind, Cluster) else kind
             words = f"Score ({self.covariance.label})"
-        V = covariance(equation, kind, codes=rows.codes, order=rows.order)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FewClustersWarning)  # which is of Wald tests
+            V = covariance(equation, kind, codes=rows.codes, order=rows.order)
         statistic = quadratic_form("score", R @ step, R @ V.matrix @ R.T)
         if V.clusters is None:
             return chi2_test(words, texts, statistic, len(texts))
+        if isinstance(kind, Cluster):
+            telling = clusters_telling(equation, kind, rows.codes, R)
+            _warn_of_score_test(len(texts), telling, V.clusters, len(kind.columns) == 2)
         return clustered_score_test(words, texts, statistic, V.clusters)
 
     @property

@@ -32,6 +32,7 @@ __all__ = ["fit_product", "stacking_weights"]
 
 MOST_OUTCOMES = 4  # whose orders are all fitted
 EM_STEPS = 500
+STRAIGHT = ("linear", "baseline")  # structures that other outcomes enter by lines
 SMALLEST = 0.02  # weight of an order that is kept
 
 
@@ -118,16 +119,19 @@ class _Factors:
 def _pool(model: Any, data: Any, cov: Any, read: JointFitRows) -> tuple[_Orders, bool]:
     """The orders, and whether they leave nothing to gain.
 
-    Where the first order without tensors does not, and would take none, the others do without them too; with
-    few rows or covariates that is not asked.
+    Where the first order without tensors leaves nothing, has lines alone and would take none, the others do
+    without them too; with few rows or covariates that is not asked.  Of an order that bends evenness does not
+    tell what a tensor of another order gains.
     """
     mass, full = read.scaled_weights, _Factors(model, data, cov)
     spline = MonotoneSpline() if model.flow == "auto" else model.flow
     if spline.structure == "auto" and read.size >= LEAST_ROWS and not read.covariates.shape[1]:
         simple = _Factors(replace(model, flow=replace(spline, structure="simple")), data, cov)
         found = simple.orders(mass)
-        first = found.orders[int(np.argmax(found.weights))]
-        if found.leaves_nothing() and all(p.flow.name != "tensor" for p in full.product(first)):
+        best = int(np.argmax(found.weights))
+        straight = all(part.flow.name in STRAIGHT for part in found.parts[best])
+        first = found.orders[best]
+        if straight and found.leaves_nothing() and all(p.flow.name != "tensor" for p in full.product(first)):
             return found, True
     found = full.orders(mass)
     return found, found.leaves_nothing()
