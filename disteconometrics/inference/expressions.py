@@ -238,12 +238,15 @@ def _named(piece: str, names: Sequence[str]) -> str:
 
 
 def _unreadable(text: str, names: Sequence[str], piece: str | None = None) -> OptionError:
-    close = get_close_matches(piece or text, names, 3)
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    if "=" in text:
+    quoted = "'" in text or '"' in text
+    bare = re.sub("=.*|['\"]", "", piece or text).strip()
+    close = get_close_matches(bare, names, 3) or [n for n in names if bare and n.startswith(bare)][:3]
+    written = " or ".join(name if name.isidentifier() else f"`{name}`" for name in close)
+    hint = f" Did you mean {written}?" if close else ""
+    if close and quoted:
+        hint = f" Names are not quoted, one with spaces or signs stands in backticks: {written}."
+    elif "=" in text:
         hint = " An equation is a hypothesis: give it to test()." + hint
-    elif close and ("'" in text or '"' in text):
-        hint = f" Names are not quoted; one with spaces or signs stands in backticks: `{close[0]}`."
     what = f"{piece!r} in {text.strip()!r}" if piece and piece != text.strip() else f"{text.strip()!r}"
     return OptionError(
         f"{what} is not a coefficient or arithmetic.{hint} Coefficients: {first_of(names, most=20)}."

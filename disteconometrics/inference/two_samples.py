@@ -406,6 +406,8 @@ def mean_difference(x: GroupSample, y: GroupSample) -> tuple[float, float, float
     if x.crossing is not None:
         total = float(variance_of_both((x.rows[:, :1] / unit, -y.rows[:, :1] / unit), (x, y))[0, 0])
         df = len(np.union1d(as_codes(x), as_codes(y))) - 1.0
+        if not total > 0:  # no cluster adds to the difference
+            return unit * difference, np.nan, np.nan, np.nan
     se = float(np.sqrt(total))
     return unit * difference, unit * se, df, float(2 * special.stdtr(df, -abs(difference) / se))
 

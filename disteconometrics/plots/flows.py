@@ -30,6 +30,7 @@ from disteconometrics.plots.style import (
     finish,
     legend_above,
     prepare,
+    room,
     small,
 )
 from disteconometrics.plots.transport import qq
@@ -95,6 +96,11 @@ def _frame(law: JointLaw, points: Array | None) -> tuple[Array, Array]:
     ends = zip(low - pad, high + pad, strict=True)
     first, second = (np.linspace(*end, SIDE) for end in ends)
     return first, second
+
+
+def _ends(*columns: Array) -> tuple[float, float]:
+    """The range of the central 99.8 % of columns, less far in long tails."""
+    return room([np.nanquantile(column, [0.001, 0.05, 0.95, 0.999]) for column in columns])
 
 
 def _few(points: Array) -> Array:
@@ -175,7 +181,7 @@ def _draw_difference(ax: Any, A: Array, B: Array, Z: Array) -> None:
 
 
 def samples(law: Any, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes | None = None) -> Axes:
-    """Draw simulated outcomes over the data.
+    """Draw the data over simulated outcomes; the farthest points lie beyond the picture.
 
     Parameters
     ----------
@@ -209,9 +215,11 @@ def samples(law: Any, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes | Non
     draws = law.sample(m, seed=seed)
     axes = prepare(ax, PLANE)
     few = _few(points)
-    axes.plot(few[:, 0], few[:, 1], ".", color=MIDDLE, markersize=3, label="data")
-    axes.plot(draws[:, 0], draws[:, 1], ".", color=ACCENT, markersize=2, alpha=0.7, label="draws of the fit")
+    axes.plot(draws[:, 0], draws[:, 1], ".", color=ACCENT, markersize=3, alpha=0.4, label="draws of the fit")
+    axes.plot(few[:, 0], few[:, 1], ".", color=DARK, markersize=2, label="data")
     legend_above(axes, ncols=2, markerscale=3)
+    first, second = (_ends(*columns) for columns in zip(few.T, draws.T, strict=True))
+    axes.set(xlim=first, ylim=second)
     x, y = law.outcomes
     return finish(axes, x, y, pd.DataFrame(draws, columns=[x, y]))
 
@@ -226,7 +234,7 @@ def marginals(
     law : JointLaw without rows, or a result with one.
     data : table with the columns of its outcomes, or array (n, d).
     m : int, draws.
-    bins : int, bars, over the range of the central 99.8 % of data and of draws.
+    bins : int, bars, over the range of the central 99.8 % of data and of draws, less far in long tails.
     seed : of the draws.
     axes : d matplotlib Axes, or None for a new figure.
 
@@ -256,8 +264,7 @@ def marginals(
     axes = _in_a_row(axes, len(names), "outcomes", (min(3.2 * len(names), 9.0), 2.4))
     for j, (ax, name) in enumerate(zip(axes, names, strict=True)):
         seen = points[~np.isnan(points[:, j]), j]
-        ends = np.quantile([np.quantile(v, [0.001, 0.999]) for v in (seen, draws[:, j])], [0, 1])
-        edges = np.histogram_bin_edges(seen, bins, range=tuple(ends))
+        edges = np.histogram_bin_edges(seen, bins, range=_ends(seen, draws[:, j]))
         heights = [np.histogram(v, edges)[0] / (len(v) * np.diff(edges)) for v in (seen, draws[:, j])]
         ax.stairs(heights[0], edges, fill=True, color=LIGHT, label="data")
         ax.stairs(heights[1], edges, color=ACCENT, linewidth=1.2, label="draws of the fit")

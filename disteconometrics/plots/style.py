@@ -26,6 +26,7 @@ __all__ = [
     "legend_above",
     "name_levels",
     "prepare",
+    "room",
     "shade",
     "small",
     "write",
@@ -39,6 +40,7 @@ ACCENT, SECOND, DARK, MIDDLE, LIGHT = "#0072B2", "#D55E00", "0.25", "0.6", "0.86
 WIDTH = 4.5  # inches: printed at 8 cm, ten points become seven
 FLAT = 0.72 * WIDTH  # height of a curve over a variable
 CURVE = 1.7  # width of the line that a picture is about
+REACH = 1.5  # of a tail that is drawn, times the width of the central 90 %
 MOST_DOTS = 3_000  # of a scatter
 MOST_LETTERS = 40  # below a picture in one line, the longest name times the number of names
 FRACTION_BY_DATA = ("axes fraction", "data")  # beside the picture, at the height of a value
@@ -179,6 +181,21 @@ def name_levels(ax: Any, labels: Sequence[str]) -> None:
     slant: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
     ax.set_xticks(range(len(labels)), labels, **slant)
     ax.tick_params(axis="x", length=0)
+
+
+def room(quantiles: Any) -> tuple[float, float]:
+    """The range that shows some laws, of whose (m, 4) quantiles the inner two are those at .05 and .95.
+
+    It ends at the outer two, but no farther than tails leave room to the bodies.
+
+    Examples
+    --------
+    >>> room([[-30.0, -1.0, 1.0, 3.0]])
+    (-4.0, 3.0)
+    """
+    low, first, last, high = np.asarray(quantiles, dtype=np.float64).T
+    far = REACH * (last - first)
+    return float(np.maximum(low, first - far).min()), float(np.minimum(high, last + far).max())
 
 
 def heading(ax: Any, words: str, **options: Any) -> None:

@@ -27,7 +27,9 @@ from disteconometrics.plots.style import (
     WIDTH,
     finish,
     heading,
+    legend_above,
     prepare,
+    room,
     shade,
     write,
 )
@@ -49,6 +51,9 @@ __all__ = [
 PAIR = (("first", ACCENT), ("second", SECOND))  # columns of two laws, and their colours
 POINTS = 2_001  # of a curve
 TAIL = 1e-4  # probability that a picture leaves out at either end
+FAR = np.logspace(-10, -1, 1_801)  # probabilities of the tails that integrals go on into
+SETTLED = 400  # place of 1e-8 among them
+UNSETTLED = 0.01  # share of an integral beyond there that says that tails add more
 
 
 def _law(given: Any) -> Law:
@@ -140,6 +145,25 @@ def cdf_area(
     return finish(axes, _outcome(first, second) if xlabel is None else xlabel, "probability", data)
 
 
+def _window(f: Law, g: Law) -> tuple[float, float]:
+    """What is drawn of densities: as `_grid`, but not so far that tails leave no room to the bodies."""
+    low, high = room([law.quantile([TAIL, 0.05, 0.95, 1 - TAIL]) for law in (f, g)])
+    pad = 0.03 * (high - low) or 1.0
+    return low - pad, high + pad
+
+
+def _far_grid(f: Law, g: Law, window: tuple[float, float]) -> Array:
+    """Points of the window and, ever wider apart, of the tails beyond it."""
+    levels = np.r_[FAR, 1 - FAR[::-1]]
+    parts = [np.linspace(*window, POINTS)]
+    for law in (f, g):
+        q = np.asarray(law.quantile(levels))
+        first, last = q[[0, SETTLED]], q[[-1, -1 - SETTLED]]
+        parts += [q, 2 * first[:1] - first[1:], 2 * last[:1] - last[1:]]  # the last two lie beyond hard edges
+    grid = np.concatenate(parts)
+    return np.unique(grid[np.isfinite(grid)])
+
+
 def _name_beside(ax: Any, data: pd.DataFrame, names: tuple[str, str]) -> None:
     """Names beside the curves, the one further left on its left side."""
     at = [float(np.interp(0.5, data[c], data["y"])) for c, _ in PAIR]
@@ -170,7 +194,7 @@ def kl_integrand(
     Returns
     -------
     pair of matplotlib Axes
-        Their ``.data`` has y, first, second (densities) and integrand.
+        Their ``.data`` has y, first, second (densities) and integrand, far into tails that are not drawn.
 
     Raises
     ------
@@ -194,15 +218,18 @@ def kl_integrand(
                 "de.FlowDensity('y ~ 1')."
             )
     names = _names(labels, "fg")
-    y = _grid(first, second)
+    window = _window(first, second)
+    y = _far_grid(first, second, window)
     data = pd.DataFrame({"y": y, "first": first.pdf(y), "second": second.pdf(y)})
     with np.errstate(divide="ignore", invalid="ignore"):
         data["integrand"] = np.where(
             data["first"] > 0, data["first"] * (first.logpdf(y) - second.logpdf(y)), 0.0
         )
     upper, lower = (prepare(one, WIDTH) for one in _pair(ax))
-    _draw_densities(upper, data, names)
-    _draw_integrand(lower, data)
+    drawn = data[data["y"].between(*window)].reset_index(drop=True)
+    _draw_densities(upper, drawn, names)
+    _draw_integrand(lower, drawn)
+    heading(lower, _kl_words(data, first.quantile([FAR[SETTLED], 1 - FAR[SETTLED]])))
     finish(upper, "", "density", data)
     finish(
         lower,
@@ -229,10 +256,17 @@ def _pair(ax: Any) -> Sequence[Any]:
 
 
 def _draw_densities(ax: Any, data: pd.DataFrame, names: tuple[str, str]) -> None:
-    for name, (column, color) in zip(names, PAIR, strict=True):
-        ax.plot(data["y"], data[column], color=color, linewidth=1.6)
-        top = data.loc[int(data[column].to_numpy().argmax())]
-        write(ax, name, (top["y"], top[column]), (0, 3), ha="center", color=color)
+    values = data[["first", "second"]].to_numpy()
+    tops = values.argmax(axis=0)
+    places = data["y"].to_numpy()
+    apart = abs(places[tops[0]] - places[tops[1]]) > 0.1 * (places[-1] - places[0])
+    for i, (name, (column, color)) in enumerate(zip(names, PAIR, strict=True)):
+        ax.plot(data["y"], data[column], color=color, linewidth=1.6, label=name)
+        if apart:
+            at = (places[tops[i]], values[tops[i], i])
+            write(ax, name, at, (0, 3), ha="center", color=color)
+    if not apart:  # names would stand upon each other
+        legend_above(ax, ncols=2)
     ax.margins(x=0, y=0.12)
     ax.set_ylim(bottom=0)
 
@@ -243,12 +277,19 @@ def _draw_integrand(ax: Any, data: pd.DataFrame) -> None:
     shade(ax, y, 0, values, 0.35, where=values <= 0, color=SECOND)
     ax.plot(y, values, color=DARK, linewidth=1.0)
     ax.axhline(0, color=DARK, linewidth=0.6)
-    positive, negative = (
-        float(np.trapezoid(part, y)) for part in (np.maximum(values, 0), np.minimum(values, 0))
-    )
-    words = f"KL = {positive:.4g} − {-negative:.4g} = {positive + negative:.4g}"
-    heading(ax, words)
     ax.margins(x=0)
+
+
+def _kl_words(data: pd.DataFrame, tails: Array) -> str:
+    """KL as the difference of two areas; a bound where the tails that integration ends in add to it."""
+    y, values = data["y"].to_numpy(), data["integrand"].to_numpy()
+    gain, loss = (float(np.trapezoid(part, y)) for part in (np.maximum(values, 0), np.maximum(-values, 0)))
+    last = (y <= tails[0]) | (y >= tails[1])
+    if not np.isfinite(gain):
+        return "KL = ∞: the second density is zero where the first is not"
+    if np.trapezoid(np.where(last, values, 0.0), y) > UNSETTLED * abs(gain - loss):
+        return f"KL > {gain - loss:.3g}, or infinite: far tails add to it"
+    return f"KL = {gain:.4g} − {loss:.4g} = {gain - loss:.4g}"
 
 
 def qq(

@@ -56,7 +56,7 @@ class Evidence(OtherWords):
         """
         import pandas as pd
 
-        return pd.DataFrame(list(self.coverage))
+        return pd.DataFrame(list(self.coverage), columns=list(COLUMNS))
 
     def tidy(self) -> pd.DataFrame:
         """The same as `to_frame`, by the name that results have for it.
@@ -111,10 +111,14 @@ class Evidence(OtherWords):
 
     def _notes(self) -> tuple[str, ...]:
         none = () if self.references else ("No numbers of other programs are stored for this answer.",)
+        if not self.coverage:
+            nothing = f"No study of ours stands behind the errors, limits or size of {self.answer}: "
+            return (*none, f"{nothing}check them in a design like yours by de.MonteCarlo.")
         return (
             *none,
             "Coverage of limits and bands at 95 %, widths as the page defines them (in some relative ones); "
             f"outside: a coverage below {BOUNDS[0]:g} or above {BOUNDS[1]:g}, Monte Carlo error included. "
+            "A size is the share of true hypotheses that a test rejects at 5 %, outside beyond .02 to .08. "
             "Several figures in a cell stand in the page's order, mostly mean; q.1, q.5, q.9. Designs, "
             "sample sizes, replications and dates stand on the page.",
         )
@@ -134,26 +138,31 @@ def evidence(answer: str) -> Evidence:
 
     Parameters
     ----------
-    answer : str, "Estimator.answer", as ``"FlowDensity.effect"``.
+    answer : str, "Estimator.answer", as ``"FlowDensity.effect"``; of capped, rounded or bracketed outcomes
+        ``"RecordedNormal.params"``, of a mass ``"HurdleNormalRegression.effect"``.
 
     Returns
     -------
-    Evidence : prints as a table; ``to_frame()`` has the coverages.
+    Evidence : prints as a table; ``to_frame()`` has the coverages, none where no study was made.
 
     Raises
     ------
     OptionError
-        If nothing is stored by that name; the message lists what is.
+        If there is no such answer; the message lists those that something is stored on.
 
     Examples
     --------
     >>> found = evidence("Logit.margins")
     >>> found.references[0]["source"], found.coverage[0]["outside"]
     ('R 4.2.2 glm', False)
+    >>> evidence("CLogLog.margins").summary().notes[-1]
+    'No study of ours stands behind the errors, limits or size of CLogLog.margins: check them in a design \
+like yours by de.MonteCarlo.'
     """
     known = _stored()
     if answer not in known:
-        raise OptionError(f"No evidence is stored on {answer!r}; there is some on {', '.join(known)}.")
+        some = [name for name, found in known.items() if found["references"] or found["coverage"]]
+        raise OptionError(f"No evidence is stored on {answer!r}; there is some on {', '.join(some)}.")
     found = known[answer]
     rows = (
         dict(zip(COLUMNS, (p, *row), strict=True)) for p, part in found["coverage"].items() for row in part

@@ -26,17 +26,13 @@ from studies import STUDIES, Declared
 HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[2]
 START, END = "<!-- coverage: written by tests/statistical/coverage_map.py -->", "<!-- end of coverage -->"
 QUOTED = {  # study: estimators and parameters that the README shows
-    "regular": [("mle", "x"), ("HC1", "x"), ("fieller", "d / x")],
+    "regular": [("mle", "x"), ("fieller", "d / x")],
     "wrong, nonrobust": [("logit", "x")],
     "wrong, HC1": [("logit", "x")],
-    "50 clusters": [("logit", "x")],
     "12 clusters": [("logit", "x")],
     "3 treated": [("logit", "x")],
-    "sampling weights": [("logit", "x")],
     "margins": [("population", "x")],
-    "tobit": [("tobit", "x"), ("tobit", "sigma")],
     "firth": [("firth, profile", "d")],
-    "pairs bootstrap": [("pairs bootstrap", "bca")],
 }
 HEAD = (
     "| design | estimator | parameter | bias (MC SE) | SE ratio | coverage (MC SE) | mean width | "

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from disteconometrics.estimators.loading import KINDS, _loaded
 from disteconometrics.report.evidence import BOUNDS
 
 HERE = Path(__file__).parent
@@ -34,6 +35,7 @@ class Rows:
     table: int = 0
     labels: int = 1
     across: bool = False  # columns are designs and rows are answers
+    sizes: bool = False  # shares of true hypotheses that a test rejects at 5 %
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ MAP, CHOICE, FLOWS = "coverage.md", "coverage_of_choice.md", "coverage_of_flows_
 ANSWERS, STEPS, RECORDED = "coverage_of_answers.md", "steps_and_edges.md", "coverage_of_recorded_flows.md"
 REGRESSION, INEQUALITY = "coverage_of_distribution_regression.md", "coverage_of_inequality.md"
 ABSORBED, PARTS = "coverage_of_absorbed.md", "coverage_of_decompositions.md"
-TOBIT = "coverage_of_recorded_normal.md"
+TOBIT, TESTS = "coverage_of_recorded_normal.md", "clustered_tests.md"
 SLOPES = "^500 rows|^2,000 rows"
 CPS = "distribution_regression_targets"
 
@@ -61,6 +63,8 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
     "AbsorbedNormal.params": (Rows(ABSORBED, "least squares", labels=3),),
     "AbsorbedProbit.margins": (Rows(ABSORBED, "^probit.*average effect", labels=3),),
     "AbsorbedProbit.params": (Rows(ABSORBED, "^probit.*, x$", labels=3),),
+    "Bootstrap.conf_int": (Rows(MAP, "pairs bootstrap", labels=3),),
+    "Bootstrap.score_tests": (Rows(MAP, "score bootstrap", "^size", labels=3, sizes=True),),
     "CLogLog.params": (Rows(MAP, "log-log", labels=3),),
     "ConditionalLogit.margins": (Rows(CHOICE, "^conditional, effects.*(of|income)", labels=3),),
     "ConditionalLogit.params": (Rows(CHOICE, "^conditional(, sev.*)?, (mle|HC1)", labels=3),),
@@ -70,6 +74,7 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(PARTS, "limits", "", across=True),
     ),
     "Decomposition.quantiles": (Targets(CPS, "", "_q"), Rows(PARTS, "^band", "", across=True)),
+    "DistributionRegression.counterfactual": (Rows(PARTS, "^band, counter", "^regression", across=True),),
     "DistributionRegression.functionals": (Rows(REGRESSION, "of its mean", "", across=True),),
     "DistributionRegression.process": (
         Targets(CPS, "", "dr_coef"),
@@ -80,6 +85,7 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(REGRESSION, "quantile", "", across=True),
     ),
     "FlowDensity.band": (Rows(FLOWS, "uniform bands: cdf"),),
+    "FlowDensity.counterfactual": (Rows(PARTS, "^band, counter", "^flow", across=True),),
     "FlowDensity.derivative": (
         Rows(ANSWERS, "spline", "slopes", labels=2),
         Rows(ANSWERS, "slope", SLOPES, table=1, labels=2),
@@ -104,6 +110,10 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(RECORDED, "^(?!.*(ignored|normal law))", "^(q|mean)", labels=2),
         Rows(RECORDED, "", "^(q|mean)", table=1),
     ),
+    "HurdleFlowDensity.effect": (Rows(RECORDED, "", "effect", table=1),),
+    "HurdleFlowDensity.functionals": (Rows(RECORDED, "", "^(q|mean)", table=1),),
+    "HurdleNormalRegression.effect": (Rows(TOBIT, "", "effect", table=1),),
+    "HurdleNormalRegression.functionals": (Rows(TOBIT, "", "^(q|mean)", table=1),),
     "Inequality.lorenz": (
         Targets("inequality_targets", "", "lorenz"),
         Rows(INEQUALITY, "^Lor", "", across=True),
@@ -113,6 +123,7 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(INEQUALITY, "^(?!Lor|width)", "", across=True),
         Rows(INEQUALITY, "", "", table=1),
     ),
+    "Logit.lr_test": (Rows(MAP, "tests, LR", "^size", labels=3, sizes=True),),
     "Logit.margins": (Targets("logit_margins"), Rows(MAP, "average marginal", labels=3)),
     "Logit.nlcom": (Rows(MAP, "fieller", labels=3),),
     "Logit.params": (
@@ -120,9 +131,18 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Targets("logit_firth"),
         Rows(MAP, "right model, (mle|HC1)|(logit|nonrobust|, t|profile), [^,]*$", labels=3),
     ),
+    "Logit.score_test": (
+        Rows(MAP, "tests, score$", "^size", labels=3, sizes=True),
+        Rows(TESTS, "", "score", labels=2, sizes=True),
+    ),
+    "Logit.test": (
+        Rows(MAP, "tests, (Wald|sandwich)", "^size", labels=3, sizes=True),
+        Rows(TESTS, "", "^Wald", labels=2, sizes=True),
+    ),
     "MinimumWasserstein.params": (Rows(FLOWS, "g-and-k|a scale that|three covar|two shocks", labels=2),),
     "MultinomialLogit.margins": (Rows(CHOICE, "^multinomial, effects", labels=3),),
     "MultinomialLogit.params": (Rows(CHOICE, "^multinomial(?!, eff)", labels=3),),
+    "NormalRegression.counterfactual": (Rows(PARTS, "^band, counter", "^normal", across=True),),
     "NormalRegression.effect": (
         Rows(ANSWERS, "Normal", "contrast", labels=2),
         Rows(TOBIT, "", "effect", table=1),
@@ -138,13 +158,32 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(TOBIT, "^(?!mean|q)", "", across=True),
         Rows(MAP, "tobit", labels=3),
     ),
+    "NormalRegression.test": (Rows(TESTS, "", "Wald|jackknife", table=2, labels=3, sizes=True),),
     "OrderedLogit.margins": (Rows(MAP, "OrderedLogit.*: 1 - 0", labels=3),),
     "OrderedLogit.params": (Rows(MAP, "OrderedLogit, (mle|HC1)", labels=3),),
     "OrderedLogit.predict": (Rows(MAP, "OrderedLogit.*P\\(", labels=3),),
+    "OrderedLogit.proportional_odds": (
+        Rows(MAP, "OrderedLogit.*proportional", "^size", labels=3, sizes=True),
+    ),
     "OrderedProbit.margins": (Rows(MAP, "OrderedProbit.*: 1 - 0", labels=3),),
     "OrderedProbit.params": (Rows(MAP, "OrderedProbit, (mle|HC1)", labels=3),),
     "OrderedProbit.predict": (Rows(MAP, "OrderedProbit.*P\\(", labels=3),),
+    "OrderedProbit.proportional_odds": (
+        Rows(MAP, "OrderedProbit.*proportional", "^size", labels=3, sizes=True),
+    ),
+    "Probit.score_test": (Rows(TESTS, "", "^score", table=1, labels=3, sizes=True),),
+    "Probit.test": (Rows(TESTS, "", "^Wald|jackknife", table=1, labels=3, sizes=True),),
     "RIFRegression.params": (Rows(INEQUALITY, "", "", table=2, across=True),),
+    "RecordedNormal.functionals": (Rows(TOBIT, "^(mean|q)", "", across=True),),
+    "RecordedNormal.params": (
+        Targets("recorded_targets", tol=1e-6),
+        Rows(TOBIT, "^(?!mean|q)", "", across=True),
+        Rows(MAP, "tobit", labels=3),
+    ),
+    "TransportMap.mean_difference": (
+        Targets("transport_targets", "nsw_qte", "^ate"),
+        Rows(FLOWS, "", "difference of means", table=1, labels=2),
+    ),
     "TransportMap.qte": (
         Targets("transport_targets", "nsw_qte", "qte"),
         Rows(FLOWS, "uniform bands of q", labels=2),
@@ -156,6 +195,25 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(FLOWS, "", "W", table=1, labels=2),
     ),
 }
+# Words for answers, of which every result that has one is listed, with nothing where nothing is stored.
+ANSWERS = (
+    "params margins predict functionals effect effects derivative band quantiles process counterfactual "
+    "nlcom odds_ratios test lr_test score_test test_no_effect test_linear_normal test_categories test_term "
+    "hosmer_lemeshow link_test fit_test profile elasticities differences within_between bootstrap map"
+)
+FUNCTIONS = ("joint", "rif_decompose")  # whose answers are no result's of their own
+
+
+def listed() -> dict[str, tuple[Rows | Targets, ...]]:
+    """`EVIDENCE`, and every other answer of a result, with nothing."""
+    kinds = {kind: _loaded(KINDS[kind][1]) for kind in KINDS if kind != "MonteCarlo"}
+    others = [
+        f"{kind}.{name}"
+        for kind, result in kinds.items()
+        for name in ANSWERS.split()
+        if hasattr(result, name)
+    ]
+    return dict(sorted((dict.fromkeys([*others, *FUNCTIONS], ()) | EVIDENCE).items()))
 
 
 def tables(page: str) -> list[list[list[str]]]:
@@ -198,21 +256,25 @@ def figures(rows: Rows) -> Iterator[tuple[Any, ...]]:
             )
             answer = label if rows.across else ", ".join(filter(None, more + column))
             width = cells[widths[0]] if widths and len(taken) == 1 else ""
-            yield figure(rows.page, head[j] if rows.across else first, answer, cells[j], width)
+            design = head[j] if rows.across else sized(head[0], first)
+            yield figure(rows.page, design, answer, cells[j], width, rows.sizes)
 
 
 def sized(name: str, cell: str) -> str:
     """A label with its unit where it is a count."""
+    if name == "q":
+        return f"q = {cell}"
     return f"n = {cell}" if name in ("n", "rows") else f"{cell} villages" if name == "villages" else cell
 
 
-def figure(page: str, design: str, answer: str, cell: str, width: str) -> tuple[Any, ...]:
+def figure(page: str, design: str, answer: str, cell: str, width: str, sizes: bool) -> tuple[Any, ...]:
     """Design, answer, coverage, width and outside; of recorded outcomes widths stand in brackets."""
     inside = re.findall(r"\(([^)]*)\)", cell)
     told = re.sub(r" *\([^)]*\)", "", cell)
     if not width and page in (RECORDED, TOBIT):
         width = " ".join(inside)
-    numbers = [float(n) for n in COVERAGE.findall(told)]
+    numbers = [1 - float(n) if sizes else float(n) for n in COVERAGE.findall(told)]
+    told = f"size {told}" if sizes else told
     outside = not all(BOUNDS[0] <= n <= BOUNDS[1] for n in numbers)
     return design, answer, told, width, outside
 
@@ -262,7 +324,7 @@ def gathered() -> dict[str, Any]:
             "references": [r for part in parts if isinstance(part, Targets) for r in references(part)],
             "coverage": by_page([part for part in parts if isinstance(part, Rows)]),
         }
-        for answer, parts in EVIDENCE.items()
+        for answer, parts in listed().items()
     }
 
 

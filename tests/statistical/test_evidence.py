@@ -56,6 +56,22 @@ def test_every_part_of_an_answer_finds_something(answer: str) -> None:
         assert list(found), part
 
 
+@pytest.mark.parametrize(
+    "answer", ["CLogLog.margins", "Probit.params", "JointDensity.params", "rif_decompose"]
+)
+def test_an_answer_without_a_study_says_so(answer: str) -> None:
+    found = de.evidence(answer)
+    assert found.to_frame().empty
+    assert "No study of ours stands behind" in " ".join(str(found).split())
+
+
+def test_sizes_of_tests_are_marked() -> None:
+    frame = de.evidence("Probit.test").to_frame()
+    uneven = frame[frame["coverage"].str.contains("size .497", regex=False)]
+    assert uneven["outside"].all()
+    assert not frame["outside"].all()
+
+
 def test_failures_are_marked_and_unknown_names_told() -> None:
     frame = de.evidence("Logit.params").to_frame().set_index(["design", "answer"])
     assert frame.loc[("80 firms with shocks", "nonrobust, x"), "outside"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+
+import disteconometrics as de
 
 FOLDER = Path(__file__).parents[2] / "vignettes"
 SCRIPTS = sorted(FOLDER.glob("[0-9]*.py"))
@@ -81,6 +84,22 @@ def test_the_first_look_of_the_readme_shows_the_first_page() -> None:
     assert [
         line for block in blocks for line in block.splitlines() if line.strip() and line not in page
     ] == []
+
+
+SNIPPETS = re.findall(
+    r"```python\n(.*?)\n```", (FOLDER.parent / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_a_snippet_of_the_readme_runs_on_its_own_and_names_its_warnings(snippet: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        exec(compile(snippet, "README.md", "exec"), {})
+    plt.close("all")
+    told = {w.category.__name__ for w in caught if issubclass(w.category, de.errors.DisteconometricsWarning)}
+    assert told == set(re.findall(r"# (\w+Warning)", snippet))
 
 
 def test_there_are_vignettes() -> None:

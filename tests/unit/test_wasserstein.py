@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -178,10 +179,37 @@ def test_files_tables_and_pictures() -> None:
         assert all(word in form for word in ("W2", "location share", "Kolmogorov-Smirnov"))
     for kind in ("cdf", "qq"):
         plt.close(res.plot(kind).figure)
-    upper, lower = de.plots.kl_integrand(stats.norm(0, 1), stats.norm(1, 2))
-    kl = np.log(2) + (1 + 1) / (2 * 4) - 0.5
-    assert np.trapezoid(lower.data.integrand, lower.data.y) == pytest.approx(kl, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("f", "g", "kl"),
+    [
+        (stats.norm(0, 1), stats.norm(1, 2), np.log(2) + (1 + 1) / (2 * 4) - 0.5),
+        (stats.cauchy(0, 1), stats.cauchy(1, 1), np.log(5 / 4)),
+        (stats.pareto(1.2), stats.pareto(2), np.log(0.6) + 2 / 1.2 - 1),
+        (stats.uniform(0, 1), stats.uniform(0, 2), np.log(2)),
+        (stats.uniform(0, 2), stats.uniform(0, 1), np.inf),
+    ],
+)
+def test_kl_is_what_its_picture_says_and_tails_leave_room(f: Any, g: Any, kl: float) -> None:
+    upper, lower = de.plots.kl_integrand(f, g)
+    assert np.trapezoid(lower.data.integrand, lower.data.y) == pytest.approx(kl, abs=1e-4)
+    low, high = upper.get_xlim()
+    assert high - low < 12 * (f.ppf(0.95) - f.ppf(0.05))
     plt.close(upper.figure)
+    _, lower = de.plots.kl_integrand(stats.t(2), stats.norm(0, 1))
+    assert "or infinite" in lower.get_title("left")
+    plt.close(lower.figure)
+
+
+def test_equal_samples_in_villages_withhold_errors_and_say_why() -> None:
+    rows = {"y": np.repeat(np.arange(30.0), 2), "g": np.tile([0, 1], 30), "v": np.arange(60) // 6}
+    res = de.WassersteinDistance("y ~ g", permutations=19).fit(rows, cluster="v", seed=1)
+    assert res.bse.isna().all()
+    assert res.params["W2"] == 0
+    text = " ".join(str(res.summary()).split())
+    assert "the samples are identical, and at distance zero the law of the estimate is not normal" in text
+    assert "nan)" not in text
 
 
 @pytest.mark.parametrize(

@@ -320,7 +320,7 @@ def _compare(
     equality = test.p_values.get("W", np.nan)
     withheld = two.domain_flags(x, y, p, equality)
     if found.distance == 0:
-        withheld = ("the samples are identical",)
+        withheld = ("the samples are identical, and at distance zero the law of the estimate is not normal",)
     values, covariance = _with_covariance(x, y, found, p, names)
     if np.isinf(p):
         withheld = ("a largest distance has no normal limit",)
@@ -629,7 +629,7 @@ def _tests(q: GroupPair, dimension: int, crossed: bool) -> Section:
     if dimension == 1:
         rows["difference of means"] = (
             number(q.mean_difference[0]),
-            f"t({q.mean_difference[2]:.1f})",
+            f"t({q.mean_difference[2]:.1f})" if q.mean_difference[2] > 0 else "withheld",
             p_value(q.mean_difference[3]),
         )
     return Section(("statistic", "law", "p"), tuple(rows), tuple(rows.values()), "Tests of equal laws")
