@@ -571,7 +571,7 @@ class Estimated(OtherWords, ABC):
     def named(self, values: Array) -> pd.Series:
         """Values (k,) under the names of the estimates."""
         # a copy, since pandas 2 would hand out our own array
-        return pd.Series(values.copy(), index=pd.Index(self.estimates.names))
+        return pd.Series(values.copy(), index=pd.Index(list(self.estimates.names)))
 
     @property
     def params(self) -> pd.Series:

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import special
+from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.gaussian import PROBIT, normal, normal_density
@@ -47,6 +48,7 @@ __all__ = [
 
 ROWS = 8192  # of scores at once
 NEAR_TAIL = -5.0  # index below which probabilities of the normal law are taken in logarithms
+MOST_EXPLAINED = 0.8  # of the spread, up to which a start is stretched by it
 
 
 class EndTerms(NamedTuple):
@@ -61,15 +63,18 @@ class EndTerms(NamedTuple):
 
 
 class OrderedKernel(NamedTuple):
-    """A law of ordered outcomes: the terms of rows from (u, l), the binary law of one threshold, quantiles.
+    """A law of ordered outcomes: terms of rows from (u, l), binary law of one threshold, quantiles, density.
 
-    ``far`` is the index beyond which a tail holds less than a millionth.
+    ``far`` is the index beyond which a tail holds less than a millionth, ``variance`` that of the nearest
+    normal law (Amemiya 1981, Qualitative response models, J. Economic Literature 19).
     """
 
     terms: Callable[[Array, Array], EndTerms]
     binary: Kernel
     quantile: Callable[[Array], Array]
+    density: Callable[[Array], Array]
     far: float
+    variance: float
 
 
 def ordered_logistic(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol of the module's text
@@ -143,8 +148,12 @@ def _in_the_tail(high: Array, low: Array) -> tuple[Array, Array, Array, Array]:
     return loglik, top.score / inside, bottom.score * ratio / inside, bent
 
 
-ORDERED_LOGIT = OrderedKernel(ordered_logistic, LOGISTIC, special.logit, 14.0)
-ORDERED_PROBIT = OrderedKernel(ordered_normal, PROBIT, special.ndtri, 5.0)
+def _logistic_density(c: Array) -> Array:
+    return np.asarray(special.expit(c) * special.expit(-c))
+
+
+ORDERED_LOGIT = OrderedKernel(ordered_logistic, LOGISTIC, special.logit, _logistic_density, 14.0, 1.6**2)
+ORDERED_PROBIT = OrderedKernel(ordered_normal, PROBIT, special.ndtri, normal_density, 5.0, 1.0)
 
 
 def ends(y: Indices, thresholds: Array, eta: Array) -> tuple[Array, Array]:
@@ -263,10 +272,24 @@ class OrderedObjective:
     shift: Array
 
     def start(self) -> Array:
-        """Coefficients of zero and thresholds of the cumulative shares."""
-        counts = np.bincount(self.y, self.w)
-        cuts = self.kernel.quantile(np.cumsum(counts)[:-1] / counts.sum())
-        return np.concatenate([np.zeros(self.X.shape[1]), cuts + np.average(self.shift, weights=self.w)])
+        """Thresholds of the cumulative shares, and coefficients from least squares of the scores there.
+
+        What the index of rows adds to the spread shrinks such thresholds and coefficients by the same factor:
+        they are stretched by it.  With an offset coefficients start at zero.
+        """
+        counts, k = np.bincount(self.y, self.w), self.X.shape[1]
+        shares = counts / counts.sum()
+        cuts = self.kernel.quantile(np.cumsum(shares[:-1]))
+        if self.shift.any() or not k:
+            return np.concatenate([np.zeros(k), cuts + np.average(self.shift, weights=self.w)])
+        score = -np.diff(self.kernel.density(cuts), prepend=0.0, append=0.0) / shares
+        of_rows = score[self.y] if self.w is None else self.w * score[self.y]
+        gram = self.X.T @ self.X if self.w is None else (self.X.T * self.w) @ self.X
+        _, step, failed = lapack.dposv(gram * (shares @ np.square(score)), of_rows @ self.X)
+        explained = float(step @ gram @ step) / (counts.sum() * self.kernel.variance)
+        if failed or not explained < MOST_EXPLAINED:
+            return np.concatenate([np.zeros(k), cuts])
+        return np.asarray(np.concatenate([step, cuts]) / np.sqrt(1.0 - explained))
 
     def _index(self, theta: Array) -> tuple[Array, Array]:
         k = self.X.shape[1]
