@@ -702,7 +702,6 @@ def test_pictures_carry_their_numbers(one: Any, many: Any) -> None:
         drawn[3].data["estimate"], many.effect("d", 0, 1, ["q[0.25]", "q[0.5]"]).values
     )
     for call, error in (
-        (lambda: many.plot_fan("g"), errors.OptionError),
         (lambda: many.plot_fan("nothing"), errors.MissingColumnError),
         (lambda: many.plot_effect("d", 0), errors.OptionError),
         (lambda: de.plots.pit_histogram([2.0]), errors.OptionError),
