@@ -65,6 +65,7 @@ FAR = 64.0  # largest change of any row's index that is tried once a longer step
 LEAST_MOVE = 1e-9  # … and the smallest one worth a trial
 TINY = 1e-151  # root of a diagonal entry of an information that is none
 LARGE = 2_000  # coefficients
+FLAT = 1e-6  # root of the smallest information of an orthonormal design, below which a maximum is doubted
 SUSPECT_AFTER = 8  # full steps before an index that still moves is a reason to look for separation
 
 
@@ -496,7 +497,8 @@ def _maximise_whitened(
             )
     c = against_offset(white) if start is None else as_floats(np.linalg.solve(T, start))
     s = _iterate(white, c, _Rules(max(1, maxiter - used)))
-    if separation is None and not white.kernel.quadratic and s.status in ("suspicious", "singular"):
+    flat = s.status == "converged" and s.smallest_root < FLAT  # gains of probits die early
+    if separation is None and not white.kernel.quadratic and (flat or s.status in ("suspicious", "singular")):
         s, separation = _decided(white, s, maxiter, model.blocks, T)
     rest = np.zeros(k)
     if s.status == "converged":

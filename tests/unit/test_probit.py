@@ -15,7 +15,7 @@ import torch
 from scipy import special
 
 import disteconometrics as de
-from disteconometrics.errors import OptionError
+from disteconometrics.errors import OptionError, SeparationWarning
 from disteconometrics.likelihoods.gaussian import PROBIT
 from disteconometrics.likelihoods.logistic import LOGISTIC
 
@@ -146,3 +146,18 @@ def test_odds_ratios_and_unknown_arguments_are_refused(data: pd.DataFrame) -> No
             estimator("y ~ x", separation="drop")
         with pytest.raises(OptionError, match=r"de\.Cluster"):
             estimator("y ~ x").fit(data, cov_type="cluster")
+
+
+def test_a_column_that_separates_far_in_the_tail_is_found_beside_an_offset() -> None:
+    """The gain dies where steps are still shorter than what makes them suspicious."""
+    rng = np.random.default_rng(0)
+    x, d = rng.normal(size=4500), rng.integers(0, 3, 4500)
+    y = pd.Series(np.round(2 + x + 0.5 * d + rng.logistic(size=4500), 1))
+    rare = np.zeros(4500)
+    rare[y.nsmallest(2250).index[::50]] = 1.0
+    late = (y > np.quantile(y, 0.99)).astype(int)
+    table = {"late": late, "x": x, "z": np.exp(2 * x), "rare": rare, "o": 0.3 * np.sin(x)}
+    with pytest.warns(SeparationWarning, match="rare"):
+        res = de.Probit("late ~ x + z + rare", offset="o").fit(table)
+    assert res.params["rare"] == -np.inf
+    assert not res.converged
