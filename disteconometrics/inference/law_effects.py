@@ -48,6 +48,7 @@ __all__ = [
     "AtOutcome",
     "Averaged",
     "Estimation",
+    "LawsOver",
     "MEstimation",
     "RowLaws",
     "RowMoments",
@@ -133,6 +134,37 @@ def point_of(laws: Any) -> float | None:
     """Where the laws of rows have a mass; None of continuous ones."""
     point: float | None = getattr(laws, "point", None)
     return point
+
+
+class LawsOver:
+    """What laws of rows that are made of others' have of these: `RowLaws` whose ``own`` are the others."""
+
+    own: RowLaws
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return self.own.size
+
+    @property
+    def link(self) -> BaseLaw:
+        """That of the laws below."""
+        return self.own.link
+
+    @property
+    def point(self) -> float | None:
+        """Where the laws below have a mass."""
+        return point_of(self.own)
+
+    @property
+    def support(self) -> Support:
+        """Where outcomes of the laws below live."""
+        return self.own.support
+
+    @property
+    def origin(self) -> float:
+        """That of the laws below."""
+        return self.own.origin
 
 
 def outcomes_of(laws: Any) -> Any:

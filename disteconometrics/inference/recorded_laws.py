@@ -17,11 +17,15 @@ import numpy as np
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.recorded import RecordedLaw, Recording
-from disteconometrics.distributions.support import Support
 from disteconometrics.errors import WithheldError
-from disteconometrics.inference.law_effects import AtOutcome, RowLaws, RowMoments, RowValues, point_of
+from disteconometrics.inference.law_effects import (
+    AtOutcome,
+    LawsOver,
+    RowLaws,
+    RowMoments,
+    RowValues,
+)
 from disteconometrics.inference.law_functionals import Functional
-from disteconometrics.likelihoods.monotone import BaseLaw
 
 __all__ = ["RecordedRowLaws", "read_recorded", "recorded_laws"]
 
@@ -32,7 +36,7 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(5)
 
 
 @dataclass(frozen=True, eq=False)
-class RecordedRowLaws:
+class RecordedRowLaws(LawsOver):
     """The laws of what is recorded of n rows; see `inference.law_effects.RowLaws`.
 
     Parameters
@@ -52,31 +56,6 @@ class RecordedRowLaws:
 
     own: RowLaws
     how: Recording
-
-    @property
-    def size(self) -> int:
-        """Rows."""
-        return self.own.size
-
-    @property
-    def link(self) -> BaseLaw:
-        """That of the outcomes."""
-        return self.own.link
-
-    @property
-    def point(self) -> float | None:
-        """Where the outcomes have a mass."""
-        return point_of(self.own)
-
-    @property
-    def support(self) -> Support:
-        """Where the outcomes live."""
-        return self.own.support
-
-    @property
-    def origin(self) -> float:
-        """That of the outcomes."""
-        return self.own.origin
 
     @cached_property
     def law(self) -> RecordedLaw:

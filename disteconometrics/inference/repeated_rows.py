@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.distributions.support import Support
 from disteconometrics.inference.law_effects import (
     AtOutcome,
+    LawsOver,
     RowLaws,
     RowMoments,
     RowValues,
-    point_of,
 )
 from disteconometrics.inference.law_functionals import Functional
-from disteconometrics.likelihoods.monotone import BaseLaw
 
 __all__ = ["RepeatedRowLaws", "distinct_laws"]
 
@@ -54,7 +52,7 @@ def _inverse(order: Indices) -> Indices:
 
 
 @dataclass(frozen=True, eq=False)
-class RepeatedRowLaws:
+class RepeatedRowLaws(LawsOver):
     """Laws (m,) of distinct rows, and which of them each row (n,) has; see `law_effects.RowLaws`.
 
     Examples
@@ -74,26 +72,6 @@ class RepeatedRowLaws:
     def size(self) -> int:
         """Rows."""
         return len(self.where)
-
-    @property
-    def link(self) -> BaseLaw:
-        """As of the distinct rows."""
-        return self.own.link
-
-    @property
-    def point(self) -> float | None:
-        """As of the distinct rows."""
-        return point_of(self.own)
-
-    @property
-    def support(self) -> Support:
-        """As of the distinct rows."""
-        return self.own.support
-
-    @property
-    def origin(self) -> float:
-        """As of the distinct rows."""
-        return self.own.origin
 
     @property
     def law(self) -> Any:
