@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import block_diag
 
-from disteconometrics.arrays import Array, as_floats
+from disteconometrics.arrays import Array, as_floats, or_ones
 from disteconometrics.checks import flag
 from disteconometrics.data.cells import Moments
 from disteconometrics.errors import (
@@ -381,7 +381,7 @@ def _fitted(read: FitRows, clusters: tuple[str, ...]) -> _Fitted:
         return _by_sums(read, Moments.of(read.y, w, read.offset), ())
     y = read.y if read.offset is None else read.y - read.offset
     fit = least_squares(read.matrix, y, w)
-    mass = np.ones(len(y)) if w is None else w
+    mass = or_ones(w, len(y))
     n = float(mass.sum())
     variance = float(mass @ fit.residuals**2 / n)
     _check_law(read, variance, n, float(read.y.min()), float(read.y.max()))

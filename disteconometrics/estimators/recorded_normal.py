@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 from scipy.linalg import block_diag
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.recorded import corner_of
@@ -158,7 +158,7 @@ def _of_coefficients(V: Covariance) -> Covariance:
 
 def _mass(read: FitRows) -> Array:
     w = read.scaled_weights
-    return np.ones(read.size) if w is None else w
+    return or_ones(w, read.size)
 
 
 def _check_records(records: Records, spec: DesignSpec) -> None:

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import Array, Indices, Mask, or_ones
 from disteconometrics.blocks import Block
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.likelihoods.index_model import IndexModel
@@ -664,7 +664,7 @@ class _Cuts:
     def _constants(self, at: Indices) -> Array:
         """Maxima of a logit with a constant alone, as far as the columns have one."""
         n = len(self.Z)
-        w = np.ones(n) if self.weights is None else self.weights
+        w = or_ones(self.weights, n)
         share = 1 - np.cumsum(np.bincount(self.above, w, self.count + 1))[at] / w.sum()
         share = np.clip(share, 0.5 / n, 1 - 0.5 / n)
         return np.asarray(np.multiply.outer(np.log(share / (1 - share)), self.Z.mean(axis=0)))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.checks import flag
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import Table
@@ -370,7 +370,7 @@ class BinaryResults(CoefficientAnswers, FittedResult, BinaryAnswers, LikelihoodT
         """
         own = self.data_rows()
         table, scenario = own.design.table, own.scenario()
-        w = np.ones(scenario.size) if scenario.weights is None else scenario.weights
+        w = or_ones(scenario.weights, scenario.size)
         groups = groups_of(partial(own.column, role="by="), by, w)
         if at is None:
             at = self._curve(table, scenario, variable, None, 1, level).table.index.tolist()
