@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import linalg
 
 from disteconometrics.archive import write_archive
-from disteconometrics.arrays import Array, Mask, or_ones
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.table import list_names
@@ -366,7 +366,9 @@ def _groups(rows: AnyRows, own: BinaryRows | None, by: Any, at: Any) -> list[tup
         raise OptionError("by= is for the rows of the fit: of other rows give those of one group as data=.")
     if at == "mean":
         raise OptionError("by= averages over the rows of a group; at='mean' looks at one point.")
-    return groups_of(partial(own.column, role="by="), by, or_ones(rows.weights, rows.size))
+    return groups_of(
+        partial(own.column, role="by="), by, np.ones(rows.size) if rows.weights is None else rows.weights
+    )
 
 
 def _in_groups(
@@ -374,7 +376,7 @@ def _in_groups(
 ) -> Averages:
     """Margins of groups, those of a question one after the other; effects as if all rows were averaged."""
     assert isinstance(rows, Scenario)
-    w = or_ones(rows.weights, rows.size)
+    w = np.ones(rows.size) if rows.weights is None else rows.weights
     found, g = [averages(replace(rows, weights=w * (shares > 0))) for _, shares in groups], len(groups)
     q = len(found[0].values)
     whole = [1.0] * g  # variances of averages have n/(n − 1) of all rows, as those of other answers by group
