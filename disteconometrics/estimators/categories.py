@@ -22,7 +22,6 @@ from disteconometrics.data.table import as_given
 from disteconometrics.distributions.categorical import Categorical
 from disteconometrics.errors import (
     CollinearityError,
-    ConditioningWarning,
     ConvergenceWarning,
     FileFormatError,
     OptionError,
@@ -31,7 +30,6 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
-from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT
 from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio, check_same_rows
 from disteconometrics.estimators.binary.margins import (
     MarginsResults,
@@ -42,7 +40,7 @@ from disteconometrics.estimators.binary.margins import (
 )
 from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import CoefficientAnswers, CoefficientsHeader, FitFacts, SavedResult
-from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.estimators.specification import Specification, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
 from disteconometrics.inference.covariance import (
@@ -303,12 +301,7 @@ def warn_fit(facts: Any) -> None:
             f"did not converge. Raise maxiter."
         )
         warn_user(ConvergenceWarning(text, hint="raise maxiter"))
-    if facts.condition > NEARLY_DEPENDENT:
-        text = (
-            f"Columns are nearly collinear (condition number {facts.condition:.1e}): estimates rest on few "
-            f"digits of the data."
-        )
-        warn_user(ConditioningWarning(text, hint="drop or rescale one of the nearly collinear columns"))
+    warn_condition(facts.condition)
 
 
 # ---- result ------------------------------------------------------------------------------------------------

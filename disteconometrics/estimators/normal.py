@@ -23,12 +23,12 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.absorbed.panel import absorbs
 from disteconometrics.estimators.absorbed.results import fit_absorbed
 from disteconometrics.estimators.hurdle import fit_hurdle
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals, warn_condition
+from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals
 from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
 from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
 from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, FittedResult, SavedResult
-from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (

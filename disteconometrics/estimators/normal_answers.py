@@ -19,7 +19,7 @@ from disteconometrics.data.table import as_given
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.recorded import with_recording
-from disteconometrics.errors import CollinearityError, ConditioningWarning, warn_user
+from disteconometrics.errors import CollinearityError
 from disteconometrics.estimators.index_laws import NormalRowLaws
 from disteconometrics.estimators.law_answers import (
     Answering,
@@ -38,9 +38,7 @@ from disteconometrics.optim.least_squares import Squares, least_squares
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient
 from disteconometrics.optim.wording import describe_collinearity
 
-__all__ = ["NormalAnswers", "named_refusals", "named_squares", "warn_condition"]
-
-NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
+__all__ = ["NormalAnswers", "named_refusals", "named_squares"]
 
 
 @contextmanager
@@ -74,22 +72,6 @@ def named_squares(X: Array | FactorMatrix, y: Array, w: Array | None, names: Seq
     """
     with named_refusals(names, len(y)):
         return least_squares(X, y, w)
-
-
-def warn_condition(condition: float) -> None:
-    """Say where columns are so nearly dependent that digits are in doubt.
-
-    Warns
-    -----
-    ConditioningWarning
-    """
-    if condition > NEARLY_DEPENDENT:
-        hint = "drop or rescale one of the nearly collinear columns"
-        message = (
-            f"Columns are nearly collinear (condition number {condition:.1e}): estimates rest on "
-            f"few digits of the data."
-        )
-        warn_user(ConditioningWarning(message, hint=hint))
 
 
 def _on_the_line(name: Any) -> bool:

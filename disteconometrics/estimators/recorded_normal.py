@@ -19,9 +19,9 @@ from disteconometrics.errors import (
     WithheldError,
     warn_user,
 )
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares, warn_condition
+from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares
 from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, FittedResult, SavedResult
-from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,

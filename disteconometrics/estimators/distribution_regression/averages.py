@@ -21,7 +21,7 @@ from disteconometrics.inference.law_functionals import OF_QUANTILES
 from disteconometrics.inference.quantile_bands import HEAP_MASS
 from disteconometrics.inference.simultaneous import spread, sup_critical
 
-__all__ = ["DrawnLaw", "DrawnLaws", "check_index_set", "of_quantiles", "spread_of"]
+__all__ = ["DrawnLaw", "DrawnLaws", "of_quantiles", "spread_of"]
 
 MOST_KEPT = 1_000_000  # draws times outcomes up to which laws of draws are kept
 BEYOND = 4.0  # standard errors of F by which a band of quantiles looks beyond its levels
@@ -36,29 +36,6 @@ def of_quantiles(name: Any) -> bool:
     (True, False)
     """
     return isinstance(name, str) and (name.startswith(("q[", "median", "ratio[")) or name in OF_QUANTILES)
-
-
-def check_index_set(given: Any) -> tuple[float, float]:
-    """Two levels between 0 and 1, the lower first.
-
-    Raises
-    ------
-    OptionError
-
-    Examples
-    --------
-    >>> check_index_set([0.1, 0.9])
-    (0.1, 0.9)
-    """
-    try:
-        low, high = map(float, given)
-    except (TypeError, ValueError):
-        low, high = 1.0, 0.0
-    if not 0 < low < high < 1:
-        raise OptionError(
-            f"index_set={given!r}: give two levels between 0 and 1, the lower first, such as (0.1, 0.9)."
-        )
-    return low, high
 
 
 def spread_of(clusters: int | None) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
+from disteconometrics.checks import check_index_set
 from disteconometrics.distributions.step import SLACK, StepLaw
 from disteconometrics.errors import (
     FileFormatError,
@@ -21,7 +22,6 @@ from disteconometrics.estimators.crossing import LEVELS, Crossable, Crossing
 from disteconometrics.estimators.distribution_regression.averages import (
     DrawnLaw,
     DrawnLaws,
-    check_index_set,
     spread_of,
 )
 from disteconometrics.estimators.distribution_regression.crossed import crossed_laws
