@@ -29,6 +29,7 @@ from disteconometrics.estimators.distribution_regression.fit import (
     KERNELS,
     DistributionFacts,
     DistributionRows,
+    FitGaps,
     kind_of,
     separated_words,
 )
@@ -88,9 +89,11 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     points: Array
     shares: Array
     shown: tuple[int, ...]
-    covariance: Covariance
+    kind: CovarianceKind | None
+    computed: Covariance | None
     draws: int
     seed: Any
+    told: FitGaps | None = None
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficient_process", "coefficients", "quantile_fan")
     kinds: ClassVar[dict[str, str]] = {"process": "coefficient_process"}
@@ -99,6 +102,19 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     def coefficients(self) -> Array:
         """Coefficients (T, k) of 1{y > c} at every threshold, NaN where it is separated."""
         return np.where(self.separated[:, None], np.nan, self.limiting)
+
+    @cached_property
+    def covariance(self) -> Covariance:
+        """Covariance of the coefficients at the thresholds shown, robust ones once they are asked for."""
+        if self.computed is not None:
+            return self.computed
+        rows: DistributionRows = self.data_rows()
+        return rows.covariance(known_kind(self.kind), self.shown)
+
+    @cached_property
+    def gaps(self) -> FitGaps:
+        """Crossings, and how far averages of the fit are from the sample."""
+        return self.told or self.data_rows().gaps(self.points, self.shares)
 
     @property
     def kernel(self) -> Kernel:
@@ -131,7 +147,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
         """The fields that another covariance changes; see `TakesCovariance`."""
         kind = kind_of(cov, self.model.weight_type)
-        return {"covariance": rows.covariance(kind, self.shown), "rows": rows}
+        return {"kind": kind, "computed": rows.covariance(kind, self.shown), "rows": rows}
 
     def solution(self) -> Array:
         """Coefficients of all thresholds, one after the other."""
@@ -142,7 +158,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     @cached_property
     def _draws(self) -> Draws:
         rows: DistributionRows = self.data_rows()
-        return rows.draw(known_kind(self.covariance.kind), self.draws, self.seed)
+        return rows.draw(known_kind(self.kind), self.draws, self.seed)
 
     @cached_property
     def _errors(self) -> dict[int, Array]:
@@ -152,7 +168,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         """Standard errors (k,) at threshold ``t``, kept for the processes of other columns."""
         if t not in self._errors:
             rows: DistributionRows = self.data_rows()
-            self._errors[t] = rows.errors(t, known_kind(self.covariance.kind))
+            self._errors[t] = rows.errors(t, known_kind(self.kind))
         return self._errors[t]
 
     def process(
@@ -236,7 +252,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
 
     def law_over(self, new: Any, shares: Array) -> StepLaw:
         """The law averaged over complete rows with shares (m,)."""
-        return self.law(average_levels(self.kernel, self.covariates(new), self.limiting, shares)[0])
+        return self.law(average_levels(self.kernel, self.covariates(new), self.limiting, shares))
 
     @property
     def drawn(self) -> tuple[int, np.random.SeedSequence]:
@@ -327,18 +343,18 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         return refitting(
             self.model.at(tuple(map(float, at))),
             rows,
-            self.covariance.kind,
+            self.kind,
             outcome=rows.y,
             law=law,
             truth=self.params.to_dict(),
-            options={"cov": self.covariance.kind, "seed": 0},
+            options={"cov": self.kind, "seed": 0},
         )
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-        level, f, outcome = check_level(level), self.facts, self.spec.outcome.name
+        level, f, gaps, outcome = check_level(level), self.facts, self.gaps, self.spec.outcome.name
         left = (
             ("Outcome", outcome),
             ("Formula", self.spec.formula),
@@ -348,8 +364,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         right = (
             ("Observations", observations_text(f.given, f.rows, f.observations, self.model.weight_type)),
             ("Thresholds", f"{len(self.thresholds)} of {f.distinct} values"),
-            ("Crossings sorted", f"{100 * f.crossings:.2f} %"),
-            ("Fit gap of F", f"{f.fit_gap:.1e}"),
+            ("Crossings sorted", f"{100 * gaps.crossings:.2f} %"),
+            ("Fit gap of F", f"{gaps.fit_gap:.1e}"),
         )
         weights = "the design's" if self.covariance.surveyed else "exponential"
         notes = [
@@ -357,8 +373,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
             "the opposite one"
             + ("." if self.model.link != "cloglog" else ", and are others with a cloglog."),
             self._threshold_note(),
-            f"Fit gap: the averaged law less the sample's, {f.fit_gap:.1e} in F, {number(f.mean_gap)} in the "
-            "mean.",
+            f"Fit gap: the averaged law less the sample's, {gaps.fit_gap:.1e} in F, {number(gaps.mean_gap)} "
+            "in the mean.",
             self.covariance.note,
             f"Bands and tests: {self.draws} draws of {weights} weights, seed {self.seed}.",
         ]
@@ -397,6 +413,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
             "shares": self.shares,
         }
         own = {"estimator": asdict(self.model), "covariance": words, "shown": list(self.shown)}
+        own["gaps"] = asdict(self.gaps)
         return {**own, "draws": self.draws, "seed": self.seed}, arrays
 
     @classmethod
@@ -412,8 +429,13 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         if separated[list(header.shown)].any():
             raise FileFormatError("a threshold shown is separated")
         StepLaw(arrays["averaged"], arrays["thresholds"], arrays["points"], arrays["shares"])
+        fields = header.fields_of(saved, arrays)
+        covariance: Covariance = fields.pop("covariance")
         return cls(
-            **header.fields_of(saved, arrays),
+            **fields,
+            kind=covariance.kind,
+            computed=covariance,
+            told=header.gaps,
             thresholds=arrays["thresholds"],
             limiting=arrays["params"],
             separated=separated,
@@ -431,6 +453,7 @@ class _Header(CovarianceHeader):
     """The header of a file."""
 
     facts: DistributionFacts
+    gaps: FitGaps
     shown: list[Count]
     draws: Count
     seed: SavedSeed
