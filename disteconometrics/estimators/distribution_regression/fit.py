@@ -146,10 +146,14 @@ class DistributionRows(FitRows):
         WithheldError
             If clusters are of two columns, or draws failed.
         """
+        drawn = self.drawn(self.draw_weights(kind, count, seed))
+        return drawn.kept(drawn.good)
+
+    def draw_weights(self, kind: CovarianceKind, count: int, seed: Any) -> Array:
+        """The random weights (count, n) of the rows in these draws."""
         copies = self.weights if self.frequency else None
         plan = drawing_plan(kind, self.codes, self.size, copies, sequence_of(seed))
-        drawn = self.drawn(row_weights(plan, self.scaled_weights, count))
-        return drawn.kept(drawn.good)
+        return row_weights(plan, self.scaled_weights, count)
 
     def drawn(self, W: Array, others: Sequence[tuple[Covariates, Array]] = ()) -> Draws:
         """All fits under weights W (B, n), averaged over these rows and others."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
+from disteconometrics.checks import flag
+from disteconometrics.data.table import as_given
+from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.distributions.step import SLACK, StepLaw
 from disteconometrics.errors import (
     FileFormatError,
@@ -18,6 +21,13 @@ from disteconometrics.errors import (
     WithheldError,
 )
 from disteconometrics.estimators.crossing import LEVELS, Crossable, Crossing
+from disteconometrics.estimators.distribution_regression.answers import (
+    DrawnFits,
+    Weighing,
+    effects_of,
+    functionals_of_groups,
+    predictions,
+)
 from disteconometrics.estimators.distribution_regression.averages import (
     DrawnLaw,
     DrawnLaws,
@@ -43,19 +53,23 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
     average_levels,
     raw_levels,
 )
+from disteconometrics.estimators.law_answers import groups_of, some
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.fields import Count, Numbers, SavedSeed
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, known_kind
 from disteconometrics.inference.decomposition import check_levels
 from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.law_effects import check_target
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import sequence_of
 from disteconometrics.inference.survey import SHIFT
+from disteconometrics.inference.variable_effects import check_values, warn_outside
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_notes
 from disteconometrics.tables import Summary, number, printable
+from disteconometrics.threads import on_one_thread
 
 __all__ = ["DistributionRegressionResults"]
 
@@ -233,12 +247,11 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
 
     def distribution(self, new: Any = None) -> StepLaw:
         """The law of the outcome, as the formula writes it, for every row of ``new`` (None: of the fit)."""
-        rows = self.data_rows().covariates if new is None else self.covariates(new)
-        return self.law(raw_levels(self.kernel, rows, self.limiting))
+        return self.law(raw_levels(self.kernel, self.covariates(new), self.limiting))
 
     def covariates(self, new: Any) -> Covariates:
-        """Design and offset of new rows."""
-        coded = self.spec.matrix(new)
+        """Design and offset of new rows, or of those of the fit."""
+        coded = self._rows_of(new)
         return Covariates(coded.X, coded.offset)
 
     def law(self, levels: Array) -> StepLaw:
@@ -303,15 +316,35 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     def drawn_average(self) -> DrawnLaw:
         """The law averaged over the rows of the fit with its draws."""
         drawn = self._draws
-        spread = (1 / SHIFT, self._df) if self.covariance.surveyed else spread_of(self.covariance.clusters)
-        return self.drawn_law(self.average(), drawn.levels, drawn.masses, *spread)
+        return self.drawn_law(self.average(), drawn.levels, drawn.masses, *self._spread)
+
+    @property
+    def _spread(self) -> tuple[float, float]:
+        """The factor of spreads of draws, and degrees of freedom of t."""
+        return (1 / SHIFT, self._df) if self.covariance.surveyed else spread_of(self.covariance.clusters)
+
+    @cached_property
+    def _drawn_fits(self) -> DrawnFits:
+        fits = self.kernel, self.average(), self.limiting, self.separated
+        return DrawnFits(*fits, self._draws, *self._spread, self.covariance.clusters)
+
+    def _weighing(self, by: Any, target: str) -> Weighing:
+        """How rows of the fit are averaged, all or in groups."""
+        check_target(target)
+        rows: DistributionRows = self.data_rows()
+        w = np.ones(rows.size) if rows.weights is None else rows.weights
+        groups = [("", w / w.sum())] if by is None else groups_of(partial(rows.column, role="by="), by, w)
+        if target == "sample":
+            return Weighing(groups, None)
+        drawn = rows.draw_weights(known_kind(self.kind), self.draws, self.seed)
+        return Weighing(groups, drawn[self._draws.at])
 
     def drawn_law(self, law: StepLaw, levels: Array, masses: Array, factor: float, df: float) -> DrawnLaw:
         """A law of steps with draws."""
         return DrawnLaw(law, self.separated, levels, masses, factor, df)
 
     def functionals(
-        self, names: Any = ("mean", "std"), *, level: float = 0.95, data: Any = None
+        self, names: Any = ("mean", "std"), *, by: Any = None, level: float = 0.95, data: Any = None
     ) -> Estimates:
         """Functionals of the averaged law with errors from draws: of the population that the rows come from.
 
@@ -319,6 +352,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ----------
         names : functionals such as ``["mean", "std", "gini"]``, or functions of a law; quantiles have limits
             of their own, see `quantiles`.
+        by : a column of the table or a list of them, whose groups (cells) are averaged apart, with one
+            covariance; None for all rows.  Contrasts are ``.linear("mean | d = 1 - mean | d = 0")``.
         level : float, confidence level of the printed table.
         data : the table of the fit, for a result loaded from a file.
 
@@ -332,8 +367,115 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         """
         level = check_level(level)
         if data is not None:
-            return self.attach(data).functionals(names, level=level)
-        return self.drawn_average.functionals(names, level)
+            return self.attach(data).functionals(names, by=by, level=level)
+        if by is None:
+            return self.drawn_average.functionals(names, level)
+        rows, weighing = self.data_rows().covariates, self._weighing(by, "population")
+        return functionals_of_groups(self._drawn_fits, rows, some(names), weighing, level)
+
+    @on_one_thread
+    def effect(
+        self,
+        variable: str,
+        low: Any,
+        high: Any,
+        names: Any = ("mean",),
+        *,
+        by: Any = None,
+        target: str = "population",
+    ) -> Estimates:
+        """Average contrast Σ w_i [m(x_i with the variable at ``high``) − m(x_i with it at ``low``)].
+
+        Parameters
+        ----------
+        variable : a column of the right side.
+        low, high : values or levels of it.
+        names : one or several functionals m of the law of a row, such as ``["mean", "q[0.9]"]``, or functions
+            of a law.  Of the laws averaged at both ends take `counterfactual`.
+        by : a column of the table or a list of them, whose groups are averaged apart; None for all rows.
+        target : {"population", "sample"}
+            Whether errors are those of the population that the rows are from, or take the rows as given.
+
+        Returns
+        -------
+        Estimates
+            With errors from draws.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, NeedsData, WithheldError
+            OptionError also for values further outside those of the fit than these are wide.
+
+        Warns
+        -----
+        ExtrapolationWarning
+            If rows leave the covariates of the fit; it says their share.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.DistributionRegression("foodexp ~ income", thresholds=40).fit(
+        ...     de.datasets.engel(), draws=100, seed=1
+        ... )
+        >>> res.effect("income", 500.0, 1000.0).values.round()
+        array([303.])
+        """
+        asked, rows = some(names), self.data_rows()
+        scenario = rows.scenario()
+        name = scenario.check_variable(variable)
+        check_values(scenario, name, (low, high))
+        ends = [scenario.part(0, rows.size, {name: value}).X for value in (low, high)]
+        warn_outside(name, rows.X, ends)
+        first, second = (Covariates(X, rows.offset) for X in ends)
+        return effects_of(self._drawn_fits, (first, second), asked, self._weighing(by, target))
+
+    @on_one_thread
+    @as_given
+    def predict(
+        self, new: Any = None, names: Any = ("mean",), *, ci: bool = False, level: float = 0.95
+    ) -> Any:
+        """Functionals of the law of each row of ``new``, with errors and limits from draws.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side, or None for the rows of the fit.
+        names : functionals such as ``["mean", "q[0.9]"]``, or functions of a law.
+        ci : bool, whether to give errors and limits; those of quantiles invert limits of F.
+        level : float, confidence level.
+
+        Returns
+        -------
+        DataFrame
+            Index (row, functional); columns estimate, and with ``ci`` std_error (NaN of quantiles, which move
+            in steps), conf_low, conf_high.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, DataError, NeedsData, WithheldError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> model = de.DistributionRegression("foodexp ~ income", thresholds=40)
+        >>> res = model.fit(de.datasets.engel(), seed=1)
+        >>> res.predict({"income": [500.0, 1500.0]}, "q[0.5]")["estimate"].round().tolist()
+        [348.0, 865.0]
+        """
+        asked, level, coded = some(names), check_level(level), self._rows_of(new)
+        numbers: tuple[Array, ...]
+        if flag(ci, "ci"):
+            numbers = predictions(self._drawn_fits, Covariates(coded.X, coded.offset), asked, level)
+        else:
+            law = self.distribution(new)
+            numbers = (np.stack([evaluate(law, f) for f in asked], axis=-1),)
+        named = list(map(functional_name, asked))
+        index = pd.MultiIndex.from_product([coded.index, named], names=["row", "functional"])
+        columns = ("estimate", "std_error", "conf_low", "conf_high")
+        return pd.DataFrame({c: a.ravel() for c, a in zip(columns, numbers, strict=False)}, index=index)
+
+    def _rows_of(self, new: Any) -> Any:
+        """Rows of a table, or those of the fit: design, offset and index."""
+        return self.data_rows() if new is None else self.spec.matrix(new)
 
     def _refitting(self) -> Refitting:
         rows, shown = self.data_rows(), list(self.shown)

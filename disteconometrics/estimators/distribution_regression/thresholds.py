@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.checks import size_error
 from disteconometrics.errors import (
@@ -308,7 +308,8 @@ class Draws:
 
     ``params`` (B, S, k) of the S thresholds that are not separated, ``levels`` (B, T) averaged F at all,
     sorted, ``masses`` (B, m) of the distinct outcomes under the weights of each draw, ``elsewhere`` the same
-    F (B, T) averaged over other rows, ``good`` (B,) draws in which every fit was reached.
+    F (B, T) averaged over other rows, ``good`` (B,) draws in which every fit was reached; ``at`` (B,) says
+    which of those that were made they are.
     """
 
     params: Array
@@ -316,11 +317,13 @@ class Draws:
     masses: Array
     elsewhere: tuple[Array, ...]
     good: Mask
+    at: Indices
 
     def kept(self, good: Mask) -> Draws:
         """Some of the draws."""
         elsewhere = tuple(F[good] for F in self.elsewhere)
-        return Draws(self.params[good], self.levels[good], self.masses[good], elsewhere, self.good[good])
+        own = self.params[good], self.levels[good], self.masses[good]
+        return Draws(*own, elsewhere, self.good[good], self.at[good])
 
 
 @on_one_thread
@@ -372,7 +375,7 @@ def draw_fits(
             f"Leave out the outermost thresholds, or columns with few rows."
         )
     sorted_elsewhere = tuple(np.sort(F, axis=1) for F in elsewhere)
-    return Draws(params, np.sort(levels, axis=1), masses, sorted_elsewhere, good)
+    return Draws(params, np.sort(levels, axis=1), masses, sorted_elsewhere, good, np.arange(count))
 
 
 def _shares(W: Array) -> Array:
