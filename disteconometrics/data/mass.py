@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from disteconometrics.data.outcome import Outcome
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.recorder_calls import layers_of
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.data.syntax import function_name, spell
+from disteconometrics.data.syntax import SPELLED, function_name, spell
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import CollinearityError, OutcomeError
 
@@ -98,8 +99,7 @@ def _of_rest(design: Design, records: Records, kept: Indices) -> Design:
     """The rows off the mass, with the left side without it."""
     spec = design.spec
     recorders = spec.outcome.recorders[:-1]
-    left = _WithoutMass().visit(copy.deepcopy(spec.parsed.left.node))
-    formula = f"{spell(left)} ~ {split_sides(spec.formula)[1]}"
+    formula = f"{_without_mass(spec.parsed.left.node)} ~ {split_sides(spec.formula)[1]}"
     own = replace(spec, formula=formula, outcome=replace(spec.outcome, recorders=recorders))
     told = Records(records.lower, records.upper) if recorders else None
     of = design.kept
@@ -114,6 +114,12 @@ def _of_rest(design: Design, records: Records, kept: Indices) -> Design:
         cells=(),
         records=told,
     )
+
+
+@lru_cache(SPELLED)
+def _without_mass(left: ast.expr) -> str:
+    """A left side without its mass, as a formula would write it."""
+    return spell(_WithoutMass().visit(copy.deepcopy(left)))
 
 
 class _WithoutMass(ast.NodeTransformer):
