@@ -59,11 +59,11 @@ def dot(X: Array, high: Array, low: Array | float = 0.0) -> tuple[Array, Array]:
     [1.0, 0.0]
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        total, rest = np.zeros(len(X)), X @ np.broadcast_to(low, high.shape)
-        for column, b in zip(X.T, high, strict=True):
-            p, e = _two_product(column, b)
+        products, left = _two_product(np.ascontiguousarray(X.T), high[:, None])
+        total, rest = np.zeros(len(X)), X @ np.broadcast_to(low, high.shape) + left.sum(axis=0)
+        for p in products:
             total, f = two_sum(total, p)
-            rest = rest + (e + f)
+            rest = rest + f
         return two_sum(total, rest)
 
 
@@ -76,7 +76,7 @@ def column_sums(X: Array, w: Array) -> Array:
     array([1.])
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        total, rest = _two_product(X.T, w)
+        total, rest = _two_product(np.ascontiguousarray(X.T), w)
         if not np.isfinite(total).all():
             return np.asarray(total.sum(axis=1))
         left = rest.sum(axis=1)
