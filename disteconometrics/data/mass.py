@@ -135,7 +135,7 @@ def _checked_outside(design: Design, own: Array) -> int:
     """
     X, inside = (np.ascontiguousarray(rows.T) for rows in (design.X, own))  # long inner loops are quick
     low, high = inside.min(axis=1), inside.max(axis=1)
-    beyond = (X < low[:, None]) | (X > high[:, None])
+    beyond = (low[:, None] > X) | (high[:, None] < X)
     still = (low == high) & beyond.any(axis=1)
     if still.any():
         outcome, at = design.spec.outcome.name, design.spec.outcome.recorders[-1].at
