@@ -154,9 +154,7 @@ class BinaryResults(CoefficientAnswers, FittedResult, BinaryAnswers, LikelihoodT
             mask = self.infinite.masked()
             values = np.where(mask, self.infinite.limits(), values)
             V = np.where(mask[:, None] | mask[None, :], np.nan, V)
-        t = self.use_t or self.covariance.surveyed
-        df = self.covariance.degrees_of_freedom if t else np.inf
-        plain = Estimates(self.spec.names, values, V, df, clusters=self.covariance.clusters)
+        plain = Estimates(self.spec.names, values, V, self.degrees_of_t, clusters=self.covariance.clusters)
         if self.facts.penalty is None:
             return plain
         fit = None if self.rows is None else self.rows.penalised
