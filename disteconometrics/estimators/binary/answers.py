@@ -13,7 +13,6 @@ from disteconometrics.arrays import Array
 from disteconometrics.data.table import as_given
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.binary.extrapolation import Ranges, warn_new
-from disteconometrics.estimators.binary.fit import BinaryRows
 from disteconometrics.estimators.binary.fitted_index import FittedIndex
 from disteconometrics.estimators.effects_results import EffectsResults
 from disteconometrics.estimators.index_laws import ProbabilityRowLaws, check_mean
@@ -32,15 +31,12 @@ class BinaryAnswers(LawAnswers):
 
     model: Any
     spec: Any
+    data_rows: Any  # of `FittedResult`, which a result inherits after this
 
     @property
     @abstractmethod
     def fitted_index(self) -> FittedIndex:
         """The index x'β of any rows."""
-
-    def data_rows(self, data: Any = None) -> BinaryRows:
-        """The rows of the fit."""
-        raise NotImplementedError
 
     @property
     @abstractmethod

@@ -34,7 +34,6 @@ from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.law_answers import groups_of
 from disteconometrics.estimators.refit import refitting_result, success_labels
 from disteconometrics.estimators.results import (
-    CoefficientAnswers,
     CoefficientsHeader,
     FittedResult,
     SavedResult,
@@ -116,7 +115,7 @@ def fit_binary_rows(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class BinaryResults(CoefficientAnswers, FittedResult, BinaryAnswers, LikelihoodTests):
+class BinaryResults(BinaryAnswers, LikelihoodTests, FittedResult):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
