@@ -30,6 +30,7 @@ from disteconometrics.estimators.binary.fit import BinaryRows, success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.estimators.law_answers import groups_of
 from disteconometrics.estimators.results import SavedResult
+from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, NonNegative, Numbers, Rule
 from disteconometrics.inference.estimates import ClusterCount, Estimated, Estimates, check_level
 from disteconometrics.inference.influence import averaging_rows, estimation_rows, influence_covariance
@@ -46,17 +47,25 @@ from disteconometrics.tables import Summary, first_of
 from disteconometrics.threads import on_one_thread
 
 __all__ = [
+    "INCLUDED",
+    "INDEPENDENT",
+    "SHARED",
     "MarginsResults",
     "asked_of",
+    "averaged_with",
+    "check_place",
     "check_ranges",
     "margins",
     "margins_as_statsmodels",
     "margins_of",
     "questions_of",
+    "row_groups",
 ]
 
 AnyRows = Scenario | StreamedScenario
 INCLUDED = "The sampling variance of the average over rows is included"
+INDEPENDENT = "; it supposes independent rows"
+SHARED = ", with what it shares with that of the estimates"
 _MEANING = {
     "dydx": "dP/dv (differences for levels)",
     "eydx": "d log P/dv (log ratios for levels)",
@@ -197,35 +206,35 @@ def margins_of(
     result: Any,
     names: tuple[str, ...],
     values: Array,
-    gradients: Array,
+    covariance: Array,
     *,
     where: str,
     rows: int,
     notes: Sequence[str],
     kind: str = "dydx",
+    target: str = "sample",
     level: float = 0.95,
 ) -> MarginsResults:
-    """Effects for the very rows of a result, with errors of its estimates (delta method).
+    """Effects of a result with a covariance of their own.
 
     Parameters
     ----------
     result : with ``covariance``, ``estimates`` and ``spec``.
-    names, values, gradients : of the effects, (q,) float64 array and (q, k) in the coefficients.
+    names, values, covariance : of the effects, (q,) and (q, q) float64 arrays.
     where : str, the rows that were averaged, ``rows`` their number.
     notes : foot of the table, after the covariance's.
-    kind, level : as in `margins`.
+    kind, target, level : as in `margins`.
     """
-    V = result.covariance
     return MarginsResults(
-        result.estimates.others(names, values, V.of_moves(gradients), level=level),
+        result.estimates.others(names, values, covariance, level=level),
         kind,
         where,
-        "sample",
+        target,
         result.spec.outcome.name,
         result.spec.formula,
-        V.label,
+        result.covariance.label,
         rows,
-        (V.note, *notes),
+        (result.covariance.note, *notes),
     )
 
 
@@ -275,7 +284,7 @@ def margins(
         Σ w²(m − θ)²/(Σ w)² · n/(n − 1) is added to G·V·G'.  Rows that are not those of the fit count as drawn
         apart from these.
     by : a column of the table of the fit, or a list of columns, whose groups are averaged apart with one
-        covariance: rows ``age | union = 1``, so that ``linear`` and ``test`` take contrasts of groups.
+        covariance: rows ``age | union = 1``, so that ``nlcom`` and ``test`` take contrasts of groups.
     level : float, confidence level of the table.
     own : BinaryRows or None, the rows of the fit with its scores, where they are at hand.
     ranges : Ranges or None, the least and the largest value of each number in the fit, where they are known.
@@ -364,11 +373,20 @@ def _groups(rows: AnyRows, own: BinaryRows | None, by: Any, at: Any) -> list[tup
         raise rows.design.needs_rows()
     if own is None or not _are_same(rows, own.scenario()):
         raise OptionError("by= is for the rows of the fit: of other rows give those of one group as data=.")
-    if at == "mean":
+    return row_groups(own, by, at, np.ones(rows.size) if rows.weights is None else rows.weights)
+
+
+def row_groups(own: FitRows, by: Any, at: Any, weights: Array) -> list[tuple[str, Array]]:
+    """Groups of the rows of a fit; see `groups_of`.
+
+    Raises
+    ------
+    OptionError, MissingColumnError, DataError
+        OptionError also where one point is looked at.
+    """
+    if isinstance(at, str) and at == "mean":
         raise OptionError("by= averages over the rows of a group; at='mean' looks at one point.")
-    return groups_of(
-        partial(own.column, role="by="), by, np.ones(rows.size) if rows.weights is None else rows.weights
-    )
+    return groups_of(partial(own.column, role="by="), by, weights)
 
 
 def _in_groups(
@@ -407,7 +425,7 @@ def _covariance(
     G, V = fitted.covariance.coordinates(found.gradients)
     estimated, kind = G @ V @ G.T, fitted.covariance.kind
     if found.effects is None:
-        return estimated + found.sampling, f"{INCLUDED}; it supposes independent rows."
+        return estimated + found.sampling, f"{INCLUDED}{INDEPENDENT}."
     assert isinstance(rows, Scenario)
     if own is None or kind is None:
         remedy = "attach(data) gives the rows of the fit" + ("" if kind else ", with_cov() names the columns")
@@ -440,10 +458,8 @@ def _covariance(
         copies=copies,
         modelled=None if same else estimated,
     )
-    shared = (
-        "with what it shares with that of the estimates" if same else "of rows drawn apart from the fit's"
-    )
-    return V, f"{INCLUDED}, {shared}."
+    shared = SHARED if same else ", of rows drawn apart from the fit's"
+    return V, f"{INCLUDED}{shared}."
 
 
 def _are_same(rows: Scenario, own: Scenario) -> bool:
@@ -459,6 +475,18 @@ def _are_same(rows: Scenario, own: Scenario) -> bool:
 def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None:
     """Refuse unknown choices, and those that have no meaning for this fit."""
     _check(kind, "kind", KINDS)
+    check_place(at, target)
+    if fitted.infinite is not None and at == "mean":
+        raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
+
+
+def check_place(at: Any, target: Any) -> None:
+    """Refuse unknown places and targets, and the population of one point.
+
+    Raises
+    ------
+    OptionError
+    """
     _check(target, "target", ("sample", "population"))
     if isinstance(at, str) or not isinstance(at, Mapping):
         _check(at, "at", ("overall", "mean"), " or a dict such as {'age': 40}")
@@ -466,8 +494,6 @@ def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None
         raise OptionError(
             "target='population' is about averages over rows; at='mean' looks at one point: use at='overall'."
         )
-    if fitted.infinite is not None and at == "mean":
-        raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
 
 
 def check_ranges(ranges: Ranges | None, rows: AnyRows, asked: list[_Asked], at: Any) -> None:
@@ -688,6 +714,12 @@ def _check_point(rows: AnyRows, name: str, values: list[Any], contrasted: set[st
         rows.part(0, 1, {name: value})
 
 
+def averaged_with(rows: AnyRows) -> list[str]:
+    """A note on the weights of averages over rows, if there are any."""
+    spec = rows.spec
+    return [] if spec.weights is None else [f"Averaged with the weights {spec.weights} ({spec.weight_type})."]
+
+
 def _notes(
     fitted: FittedIndex, rows: AnyRows, drawn: list[str], skipped: list[str], at: Any
 ) -> tuple[str, ...]:
@@ -695,9 +727,7 @@ def _notes(
     notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {fitted.covariance.note}"]
     if isinstance(at, str) and at == "mean":
         notes.append("Numbers at their means go through the formula; factors enter with their shares.")
-    if spec.weights is not None:
-        notes.append(f"Averaged with the weights {spec.weights} ({spec.weight_type}).")
-    notes += drawn
+    notes += [*averaged_with(rows), *drawn]
     if fitted.infinite is not None:
         notes.append("Rows whose probability is 0 or 1 after separation count with effect zero.")
     return (*notes, *skipped)
