@@ -17,6 +17,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import as_given, list_names
 from disteconometrics.distributions.categorical import Categorical
+from disteconometrics.distributions.functionals import listed
 from disteconometrics.errors import FileFormatError, OptionError
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges, warn_new
 from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
@@ -25,13 +26,7 @@ from disteconometrics.estimators.binary.margins import (
     INDEPENDENT,
     SHARED,
     MarginsResults,
-    asked_of,
-    averaged_with,
-    check_place,
-    check_ranges,
     margins_of,
-    questions_of,
-    row_groups,
 )
 from disteconometrics.estimators.categories import (
     CategoryFacts,
@@ -40,14 +35,21 @@ from disteconometrics.estimators.categories import (
     probability_limits,
 )
 from disteconometrics.estimators.category_laws import CategoryRowLaws
-from disteconometrics.estimators.effects_results import EffectsResults
 from disteconometrics.estimators.law_answers import Answering, AveragedAnswers
+from disteconometrics.estimators.margin_questions import (
+    asked_of,
+    averaged_with,
+    check_place,
+    check_ranges,
+    questions_of,
+    row_groups,
+)
 from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import CoefficientsHeader, SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.category_margins import category_margins, category_margins_at_means
 from disteconometrics.inference.covariance import COVARIANCE_ARRAYS
-from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.influence import is_model_based
 from disteconometrics.inference.law_effects import MEstimation
 from disteconometrics.inference.law_functionals import SHARES, Functional
@@ -73,12 +75,24 @@ class Predicted(NamedTuple):
 class CategoryAnswers(MultiIndexAnswers, AveragedAnswers):
     """What results of one outcome in several categories share: averages, predictions, its law, its refitting.
 
+    Functionals are ``prob[low]``, the probability of the category "low", and of ordered categories that are
+    numbers ``mean``.
+
     Examples
     --------
     >>> import disteconometrics as de
     >>> res = de.MultinomialLogit("GRADE ~ GPA").fit(de.datasets.spector())
     >>> isinstance(res, CategoryAnswers), res.predict({"GPA": [3.0]}).round(2).to_numpy().tolist()
     (True, [[0.77, 0.23]])
+    >>> res.effect("GPA", 3, 4).table()[["estimate", "std_error"]].round(2)
+             estimate  std_error
+    prob[0]     -0.61       0.16
+    prob[1]      0.61       0.16
+    >>> ordered = de.OrderedLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
+    >>> ordered.functionals(["prob[5]", "mean"]).table()[["estimate", "std_error"]].round(3)
+             estimate  std_error
+    prob[5]     0.250      0.014
+    mean        3.682      0.033
     """
 
     facts: CategoryFacts
@@ -214,129 +228,21 @@ class CategoryAnswers(MultiIndexAnswers, AveragedAnswers):
         """
         if on is not None:
             raise OptionError(f"on={on!r}: an outcome in categories has no other scale.")
-        J = len(self.levels)
-        known: dict[str, Functional] = {
-            f"prob[{level}]": (SHARES, tuple(float(i == j) for i in range(J)))
-            for j, level in enumerate(self.levels)
-        }
-        every = list(known)
+        of_each = map(tuple, np.eye(len(self.levels)).tolist())
+        known = {name: (SHARES, one) for name, one in zip(self.usual(True), of_each, strict=True)}
         if self.spec.outcome.kind == "ordered" and all(_is_number(level) for level in self.levels):
             known["mean"] = SHARES, tuple(map(float, self.levels))
-        asked = every if names is None else [names] if isinstance(names, str) else list(names)
-        for name in asked:
-            if not isinstance(name, str) or name not in known:
+        for name in listed(names):
+            if name not in known:
                 raise OptionError(
                     f"{name!r} is no functional of {self.spec.outcome.name}, an outcome in categories; use "
                     f"{list_names(known)}."
                 )
-        return {name: known[name] for name in asked}
+        return {name: known[name] for name in listed(names)}
 
-    def functionals(
-        self,
-        names: Any = None,
-        *,
-        on: Any = None,
-        by: Any = None,
-        target: str = "population",
-        of: str = "outcome",
-    ) -> Estimates:
-        """Probabilities of the categories averaged over the rows of the fit.
-
-        Parameters
-        ----------
-        names : ``"prob[low]"`` for the category "low", or several of these; of ordered categories that are
-            numbers also ``"mean"``.  None takes the probabilities of all.
-        on, by, target, of : as in `LawAnswers.functionals`.
-
-        Returns
-        -------
-        Estimates
-
-        Raises
-        ------
-        OptionError, NeedsData, MissingColumnError
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> res = de.OrderedLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
-        >>> res.functionals(["prob[5]", "mean"]).table()[["estimate", "std_error"]].round(3)
-                 estimate  std_error
-        prob[5]     0.250      0.014
-        mean        3.682      0.033
-        """
-        return super().functionals(self._all(names), on=on, by=by, target=target, of=of)
-
-    def effect(
-        self,
-        variable: str,
-        low: Any,
-        high: Any,
-        names: Any = None,
-        *,
-        on: Any = None,
-        by: Any = None,
-        target: str = "population",
-        of: str = "outcome",
-    ) -> Estimates:
-        """Average change of each probability from a variable at ``low`` to it at ``high``.
-
-        Parameters
-        ----------
-        variable, low, high, on, by, target, of : as in `LawAnswers.effect`.
-        names : as in `functionals`.
-
-        Returns
-        -------
-        Estimates
-
-        Raises
-        ------
-        OptionError, MissingColumnError, LevelError, NeedsData
-
-        Warns
-        -----
-        ExtrapolationWarning
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> fair = de.datasets.fair().head(1000)
-        >>> fair = fair.assign(mood=fair["rate_marriage"].map(lambda r: "low" if r < 4 else "high"))
-        >>> res = de.MultinomialLogit("mood ~ religious").fit(fair)
-        >>> res.effect("religious", 1, 4).values.round(3)
-        array([ 0.039, -0.039])
-        """
-        return super().effect(variable, low, high, self._all(names), on=on, by=by, target=target, of=of)
-
-    def derivative(
-        self,
-        variable: str,
-        names: Any = None,
-        *,
-        on: Any = None,
-        by: Any = None,
-        target: str = "population",
-        of: str = "outcome",
-    ) -> Estimates:
-        """Average slope of each probability, as ``margins(variable)``; see `LawAnswers.derivative`."""
-        return super().derivative(variable, self._all(names), on=on, by=by, target=target, of=of)
-
-    def effects(
-        self,
-        names: Any = None,
-        *,
-        on: Any = None,
-        by: Any = None,
-        target: str = "population",
-        of: str = "outcome",
-    ) -> EffectsResults:
-        """Average slopes of numbers and contrasts of levels, as `margins`; see `LawAnswers.effects`."""
-        return super().effects(self._all(names), on=on, by=by, target=target, of=of)
-
-    def _all(self, names: Any) -> Any:
-        """The functionals asked for, or probabilities of all categories."""
-        return list(self._read(None, None)) if names is None else names
+    def usual(self, effects: bool) -> tuple[str, ...]:
+        """The probabilities of all categories."""
+        return tuple(f"prob[{level}]" for level in self.levels)
 
     def probability_shares(self, variable: str, *, at: Any = None, rows: int = 10_000) -> pd.DataFrame:
         """Average probabilities of the categories along a variable, the others as observed.

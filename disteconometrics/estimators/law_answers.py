@@ -272,6 +272,13 @@ class AveragedAnswers(TakesWords):
         ``near`` asks for the laws from which numbers at rows come, whose bias is small beside their error.
         """
 
+    def usual(self, effects: bool) -> Sequence[str]:
+        """The functionals that are taken where none are named, of averages or of effects."""
+        return OF_EFFECTS if effects else FUNCTIONALS
+
+    def _named(self, names: Any, effects: bool) -> list[Any]:
+        return some(self.usual(effects) if names is None else names)
+
     def recording_asked(self, of: Any, on: Any) -> Recording | None:
         """How outcomes were recorded, if answers are of that, or where they end at a corner; else None."""
         if of not in ("outcome", "recorded"):
@@ -289,13 +296,13 @@ class AveragedAnswers(TakesWords):
     def _answering(self, names: Any, on: Any, of: Any, *, near: bool) -> Answering:
         """What answers need, of the outcome or of what is recorded of it."""
         how = self.recording_asked(of, on)
-        a = self.answering(names, on, near=near)
+        a = self.answering(self._named(names, near), on, near=near)
         return a if how is None else a.recorded(how, near)
 
     @on_one_thread
     def functionals(
         self,
-        names: Any = FUNCTIONALS,
+        names: Any = None,
         *,
         on: Any = None,
         by: Any = None,
@@ -308,7 +315,10 @@ class AveragedAnswers(TakesWords):
         ----------
         names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, ``iqr``,
             ``p90p10``, which are differentiated exactly, also on the scale of a logged outcome; without
-            covariates any other that laws know (``gini``, …) or a function of a law, numerically.
+            covariates any other that laws know (``gini``, …) or a function of a law, numerically.  None
+            takes mean, std and five quantiles.  Of a 0–1 outcome the mean is all there is, P(y = 1); of
+            categories there is ``prob[low]`` for the category "low" (None: of all), and ``mean`` where they
+            are ordered numbers.
         on : another scale, as in a law's ``on``: ``"wage"`` for an outcome ``log(wage)``; None for the
             outcome as written.
         by : a column of the table or a list of them, whose groups (cells) are averaged apart, with one
@@ -338,7 +348,7 @@ class AveragedAnswers(TakesWords):
         [0.0262, 0.009]
         """
         check_target(target)
-        a = self._answering(some(names), on, of, near=False)
+        a = self._answering(names, on, of, near=False)
         groups, whose = a.groups(by), target if a.conditional else "sample"
         averages = [a.whole if by is None else replace(a.whole, shares=shares) for _, shares in groups]
         parts = [(law, f) for f in a.functionals for law in averages]
@@ -355,7 +365,7 @@ class AveragedAnswers(TakesWords):
         variable: str,
         low: Any,
         high: Any,
-        names: Any = OF_EFFECTS,
+        names: Any = None,
         *,
         on: Any = None,
         by: Any = None,
@@ -375,7 +385,8 @@ class AveragedAnswers(TakesWords):
         low, high : values or levels of it.
         names : one or several functionals m of the law of a row; ``mean``, ``std``, ``var``, ``median``,
             ``q[0.9]``, ``prob[a,b]``, ``gini``, ``theil``, ``mld``, ``var_log`` are differentiated exactly,
-            others, and functions of a law, numerically and without a step.
+            others, and functions of a law, numerically and without a step.  None takes mean and three
+            quantiles; 0–1 outcomes and categories are as in `functionals`.
         on, by, target, of : as in `functionals`.
 
         Returns
@@ -407,12 +418,12 @@ class AveragedAnswers(TakesWords):
         def answers(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
             return rows.contrast(rows.scenario.check_variable(variable), low, high, functionals)
 
-        return self._averaged(answers, self._answering(some(names), on, of, near=True), by, target)
+        return self._averaged(answers, self._answering(names, on, of, near=True), by, target)
 
     def derivative(
         self,
         variable: str,
-        names: Any = OF_EFFECTS,
+        names: Any = None,
         *,
         on: Any = None,
         by: Any = None,
@@ -458,7 +469,7 @@ class AveragedAnswers(TakesWords):
         def answers(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
             return rows.slope(rows.scenario.check_variable(variable), functionals)
 
-        return self._averaged(answers, self._answering(some(names), on, of, near=True), by, target)
+        return self._averaged(answers, self._answering(names, on, of, near=True), by, target)
 
     @on_one_thread
     def _averaged(
@@ -481,7 +492,7 @@ class AveragedAnswers(TakesWords):
     @on_one_thread
     def effects(
         self,
-        names: Any = OF_EFFECTS,
+        names: Any = None,
         *,
         on: Any = None,
         by: Any = None,
@@ -520,10 +531,11 @@ class AveragedAnswers(TakesWords):
         """
         check_target(target)
         recorded = of != "outcome" and self.recording_asked(of, on) is not None
+        names = self._named(names, True)
         known = None if recorded else self._known_effects(names, on, by, target)
         if known is not None:
             return known
-        a = self._answering(some(names), on, of, near=True)
+        a = self._answering(names, on, of, near=True)
         if not a.conditional:
             raise OptionError(f"{a.scenario.spec.formula!r} has no variables, so there are no effects.")
         found: list[tuple[str, Effect, list[Answer] | None]] = []

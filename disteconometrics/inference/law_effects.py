@@ -512,12 +512,9 @@ class Averaged:
             return self._moments[kind]
         if kind in ("difference", "ratio"):
             return self._of_quantiles(kind, numbers)
-        if kind == SHARES:
-            return self._of_rows(functional)
-        if len(self.shares) > 1:
+        if len(self.shares) > 1 and kind != SHARES:
             raise OptionError("Of an average over rows such a functional has no error here.")
-        found = self.laws.by_row(functional, np.ones((1, 1)))
-        return Answer(float(found.values[0]), found.sums[0], np.zeros(1))
+        return self._of_rows(functional)
 
     @property
     def _withheld(self) -> Answer:
