@@ -57,14 +57,14 @@ FEW_PARTS = 2  # each of which may fill the sample; each of more parts gives twi
 
 @dataclass
 class _Counts:
-    """Weighted counts by level; ``order`` is that of the batches while they agree, else None."""
+    """Weighted counts by level; ``order`` is the first batch's while all have the same levels, else None."""
 
     order: tuple[Any, ...] | None = None
     counts: dict[Any, float] = field(default_factory=dict)
     whole: bool = True  # no level came as a float
 
     def add(self, found: Levels, weights: Array | None) -> None:
-        self.order = found.levels if not self.counts or self.order == found.levels else None
+        self._keep_order(found.levels)
         for level, count in zip(
             found.levels, np.bincount(found.codes, weights, len(found.levels)).tolist(), strict=True
         ):
@@ -73,9 +73,16 @@ class _Counts:
 
     def merge(self, other: _Counts) -> None:
         """Add the counts of a later part."""
-        self.order = other.order if not self.counts or self.order == other.order else None
+        self._keep_order(other.order)
         add_counts(self.counts, other.counts)
         self.whole &= other.whole
+
+    def _keep_order(self, levels: tuple[Any, ...] | None) -> None:
+        """The order that pandas gives categories of several tables that it joins."""
+        if not self.counts:
+            self.order = levels
+        elif self.order != levels and set(self.order or ()) != set(levels or ()):
+            self.order = None
 
     def levels(self, *, unused: bool = False) -> tuple[Any, ...]:
         """Levels that occur, in their own order or sorted by value."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
@@ -26,22 +25,17 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT
 from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio
-from disteconometrics.estimators.results import (
-    FitFacts,
-    LikelihoodCriteria,
-    TakesCovarianceAndT,
-)
+from disteconometrics.estimators.results import CoefficientAnswers, FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Negative, Positive
 from disteconometrics.inference.covariance import (
-    Covariance,
     CovarianceKind,
     covariance,
     refuse_leverages,
     resolve_kind,
 )
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.estimates import TestResult, check_level, chi2_test
 from disteconometrics.inference.protocols import MEstimate, ScoreSource
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.likelihoods.index_model import IndexModel
@@ -49,14 +43,13 @@ from disteconometrics.optim.concave import ConcaveMaximum, inverse_root
 from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient, Whitened, whitened
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
-from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import (
     clusters_notes,
     estimates_section,
     rows_dropped,
     weights_notes,
 )
-from disteconometrics.tables import Section, Summary, number, p_value, printable
+from disteconometrics.tables import Section, Summary, number, p_value
 
 __all__ = [
     "CategoryFacts",
@@ -298,7 +291,8 @@ def warn_fit(facts: Any) -> None:
 # ---- result ------------------------------------------------------------------------------------------------
 
 
-class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames):
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class MultiIndexAnswers(CoefficientAnswers):
     """What results of likelihoods of several indices share: covariances, criteria, tests, files.
 
     Examples
@@ -309,13 +303,7 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
     (True, 2.0, 1.0)
     """
 
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
-
-    data_rows: Any  # of `FittedResult`, which a result inherits after this
-    labels: Any
-    plot: Any
+    plot: ClassVar[Any]  # of `FittedResult`, which a result inherits after this
 
     @classmethod
     def of_rows(cls, model: Any, rows: Any, facts: Any, kind: CovarianceKind, use_t: Any) -> Any:
@@ -360,17 +348,6 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
     def df_model(self) -> float:
         """Coefficients beyond those of the model without regressors."""
         return float(len(self.tested))
-
-    def solution(self) -> Array:
-        """All parameters (k,)."""
-        return self.coefficients
-
-    @cached_property
-    def estimates(self) -> Estimates:
-        """All parameters with standard errors, tests and intervals."""
-        V = self.covariance
-        df = V.degrees_of_freedom if self.use_t else np.inf
-        return Estimates(tuple(self.labels()[1]), self.coefficients, V.matrix, df, clusters=V.clusters)
 
     def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
         """The fields that another covariance changes; see `TakesCovariance`."""
@@ -536,18 +513,6 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
             notes.append(f"The iterations did not converge: Newton decrement {f.decrement:.1e}.")
         notes += rows_dropped(f)
         return Summary(title, (left, right), self.sections(level), tuple(notes))
-
-    def __repr__(self) -> str:
-        name = type(self.model).__name__
-        return printable(
-            f"<{name} results: {self.model.formula}, n = {self.facts.observations:g}, llf = {self.llf:.3f}>"
-        )
-
-    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Specification, parameters and their covariance."""
-        words, arrays = self.covariance.to_file()
-        arrays["params"] = self.coefficients
-        return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
 
 
 def probability_limits(p: Array, se: Array, critical: float) -> dict[str, Array]:

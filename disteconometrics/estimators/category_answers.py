@@ -72,6 +72,7 @@ class Predicted(NamedTuple):
     X: Array
 
 
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class CategoryAnswers(MultiIndexAnswers, AveragedAnswers):
     """What results of one outcome in several categories share: averages, predictions, its law, its refitting.
 

@@ -29,7 +29,6 @@ from disteconometrics.estimators.category_laws import MultinomialRowLaws
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import check_columns
-from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates, TestResult
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC
@@ -204,9 +203,6 @@ class MultinomialResults(CategoryAnswers, FittedResult):
 
     facts: CategoryFacts
     rows: CategoryRows | None = field(default=None, repr=False)
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients", "shares")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ from disteconometrics.estimators.law_answers import (
     no_error_of_average,
 )
 from disteconometrics.estimators.law_results import by_differences
+from disteconometrics.estimators.results import CoefficientAnswers
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.law_effects import MEstimation
@@ -113,7 +114,8 @@ def moving(spec: Any) -> str:
     return f"Location moves with {first_of(spec.variables) or 'none'}; scale and shape with none."
 
 
-class NormalAnswers(LawPictures, LawAnswers):
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class NormalAnswers(LawPictures, LawAnswers, CoefficientAnswers):
     """What a result with a normal linear law answers: coefficients, σ, and the law of every row.
 
     The result gives ``coefficients`` and their ``covariance``, and that of these and σ; its rows give the
@@ -126,13 +128,6 @@ class NormalAnswers(LawPictures, LawAnswers):
     >>> isinstance(res, NormalAnswers), res.predict({"income": [1000.0]}).round(1).tolist()
     (True, [632.7])
     """
-
-    model: Any
-    spec: Any
-    data_rows: Any
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients", "quantile_effects", "quantile_fan")
     kinds: ClassVar[Mapping[str, str]] = {"effect": "quantile_effects"}
@@ -151,21 +146,6 @@ class NormalAnswers(LawPictures, LawAnswers):
     @abstractmethod
     def joint_covariance(self) -> Covariance:
         """Covariance (k + 1, k + 1) of the coefficients and σ."""
-
-    def labels(self) -> tuple[str, Sequence[str]]:
-        """The outcome and the terms."""
-        return self.spec.outcome.name, self.spec.names
-
-    def solution(self) -> Array:
-        """The coefficients (k,)."""
-        return self.coefficients
-
-    @cached_property
-    def estimates(self) -> Estimates:
-        """Coefficients (k,) with standard errors, tests and intervals."""
-        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
-        V = self.covariance
-        return Estimates(self.spec.names, self.coefficients, V.matrix, df, clusters=V.clusters)
 
     @cached_property
     def sigma_estimates(self) -> Estimates:

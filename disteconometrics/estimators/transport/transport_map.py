@@ -21,7 +21,7 @@ from disteconometrics.inference.estimates import Estimates, check_level, critica
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.quantile_bands import Ranks, difference_limits
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.tables import Section, Summary, number, p_value, printable
+from disteconometrics.tables import Section, Summary, number, p_value
 from disteconometrics.threads import on_one_thread
 from disteconometrics.transport import discrete
 
@@ -227,7 +227,7 @@ def _effects(ranks: Sequence[Ranks], levels: Array, level: float, index_set: tup
     )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TransportMapResults(FittedResult):
     """Two groups matched: quantile effects with limits and uniform band, the map, counterfactual outcomes.
 
@@ -425,9 +425,6 @@ class TransportMapResults(FittedResult):
             sections = (_effects_section(self._table(level), level), *sections)
             notes = (*_effects_notes(f, self.model.index_set, self.cluster), *notes)
         return Summary("Transport Map, two groups", (left, right), sections, notes)
-
-    def __repr__(self) -> str:
-        return printable(f"<TransportMap results: {self.model.formula}, n = {self.facts.observations:.0f}>")
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification and clusters; effects by confidence level as arrays."""
