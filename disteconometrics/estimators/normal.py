@@ -23,7 +23,7 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.absorbed.panel import absorbs
 from disteconometrics.estimators.absorbed.results import fit_absorbed
 from disteconometrics.estimators.hurdle import fit_hurdle
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals
+from disteconometrics.estimators.normal_answers import NormalAnswers, moving, named_refusals
 from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
 from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
 from disteconometrics.estimators.refit import refitting_result
@@ -559,7 +559,7 @@ class NormalResults(NormalAnswers, FittedResult):
         notes.append(
             f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(self.scale):.4g}."
         )
-        notes += [*rows_notes(self.model, f), *source_notes(f.readings, f.kept)]
+        notes += [moving(self.spec), *rows_notes(self.model, f), *source_notes(f.readings, f.kept)]
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:

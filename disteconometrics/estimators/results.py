@@ -86,6 +86,7 @@ NOT_COMPLETED = frozenset(
         "to_file",
         "trials",
         "under",
+        "usual",
         "whole_file",
         "with_rows",
     ]

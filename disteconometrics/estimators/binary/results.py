@@ -424,7 +424,7 @@ class BinaryResults(BinaryAnswers, LikelihoodTests, FittedResult):
             Effects in these rows, as in statsmodels and Stata, or in the population that they were drawn
             from: then the sampling of the rows adds to the error, with what it shares with the estimates.
         by : a column, or a list of columns, whose groups are averaged apart with one covariance, so that
-            ``.linear("…")`` has contrasts of groups; None for all rows.
+            ``.nlcom("a - b")`` has contrasts of groups; None for all rows.
         data : table to average over, None for the rows of the fit.
         level : float, confidence level of the table.
 
