@@ -18,7 +18,7 @@ from disteconometrics.errors import (
     WithheldError,
     warn_user,
 )
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares
+from disteconometrics.estimators.normal_answers import NormalAnswers, moving, named_squares
 from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
@@ -337,7 +337,7 @@ class RecordedNormalResults(NormalAnswers, FittedResult):
         )
         t = f" t with {self.covariance.degrees_of_freedom:g} degrees of freedom." if self.use_t else ""
         notes = [self.covariance.note + t, *self._recorded_notes()]
-        notes += rows_notes(self.model, f)
+        notes += [moving(self.spec), *rows_notes(self.model, f)]
         sections = (estimates_section(self.estimates, level),)
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
