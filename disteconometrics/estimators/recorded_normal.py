@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array, or_ones
 from disteconometrics.data.recorded import Records
@@ -234,7 +233,8 @@ def _equation(
     H = flat.T @ flat
     scale = np.sqrt(np.diagonal(H))
     inner = triangle_inverse(np.linalg.cholesky(H / np.outer(scale, scale)).T) / scale[:, None]
-    basis = block_diag(fit.basis, [[1.0]])
+    basis = np.eye(k + 1)
+    basis[:k, :k] = fit.basis
     params = np.append(fit.basis @ (fit.coordinates + sigma * found.delta), sigma)
     copies = read.scaled_weights if read.frequency else None
     source = ArrayScores(scores, roots, copies)
