@@ -29,11 +29,10 @@ import numpy as np
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import AtMassWarning, warn_user
-from disteconometrics.inference.crossings import crossings, crossings_of_mass
+from disteconometrics.inference.crossings import UNSURE, crossings, crossings_of_mass
 from disteconometrics.inference.estimates import Estimates, critical_value
 from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_effects import (
-    UNSURE,
     Answer,
     Estimation,
     RowLaws,

@@ -34,7 +34,7 @@ from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData, OptionError
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
-from disteconometrics.inference.crossings import crossings, crossings_of_mass, just_below
+from disteconometrics.inference.crossings import UNSURE, crossings, crossings_of_mass, just_below
 from disteconometrics.inference.estimates import Estimates, as_far_out, critical_value
 from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
@@ -44,7 +44,6 @@ from disteconometrics.likelihoods.monotone import BaseLaw
 from disteconometrics.threads import on_one_thread
 
 __all__ = [
-    "UNSURE",
     "Answer",
     "AtOutcome",
     "Averaged",
@@ -72,7 +71,6 @@ MOST_STEPS = 100  # of a search for a quantile
 GRID = 60  # points of a curve
 DRAWS = 4000  # of the Gaussian process behind a uniform band
 LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
-UNSURE = 2.6  # standard errors of F at a mass, within which a level may be on either side
 FEW = 400  # rows whose quantiles say where that of the average is
 
 
