@@ -202,7 +202,7 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
 }
 # What studies of averages by group have of every law: which rows of its page are an answer's.
 OF_GROUPS = {
-    "functionals": "functional$|^[^|]*(mean|prob.*), g = b less",
+    "functionals": r"functional$|(mean|\]), g = b less",
     "effect": "effect of x$",
     "derivative": "slope in x$",
     "margins": "margin$|x, g = b.* less",
@@ -210,7 +210,15 @@ OF_GROUPS = {
     "predict": "prediction$",
 }
 TESTED = ("test", "lr_test", "score_test", "link_test", "hosmer_lemeshow", "test_term", "test_categories")
-GROUPED = ("Logit", "Probit", "CLogLog", "OrderedLogit", "OrderedProbit", "MultinomialLogit", "NormalRegression")
+GROUPED = (
+    "Logit",
+    "Probit",
+    "CLogLog",
+    "OrderedLogit",
+    "OrderedProbit",
+    "MultinomialLogit",
+    "NormalRegression",
+)
 
 
 def of_groups(law: str) -> Iterator[tuple[str, Rows]]:
