@@ -1,7 +1,6 @@
 """Laws of rows of an outcome in categories: probabilities, their moves in a variable, and gradients in θ.
 
-With weights C (n, J) of rows and categories, a number Σ C_ij P_ij moves with the coefficients by the sum that
-`Moves.pull` gives, so that no gradient of a row is ever held.
+Gradients are sums over rows with weights, so that none of a row is ever held.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ __all__ = ["CategoryRowLaws", "Moves", "MultinomialRowLaws", "OrderedRowLaws"]
 
 
 class Moves(NamedTuple):
-    """Numbers by row and category (n, J), and Σ C_ij ∂/∂θ (p,) of them for weights C (n, J)."""
+    """Numbers by row and category (n, J), and Σ w_i ∂/∂θ (J, p) of them for weights w (n,)."""
 
     values: Array
-    pull: Callable[[Array], Array]
+    gradients: Callable[[Array], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +64,7 @@ class CategoryRowLaws(ABC):
 
 def _weighted(moves: Moves, functional: Functional, W: Array) -> RowValues:
     a = np.array(functional[1])
-    return RowValues(moves.values @ a, np.array([moves.pull(w[:, None] * a) for w in W.T]))
+    return RowValues(moves.values @ a, np.array([a @ moves.gradients(w) for w in W.T]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,35 +110,35 @@ class OrderedRowLaws(CategoryRowLaws):
     def probabilities(self) -> Moves:
         """P(y = j) (n, J)."""
         p, first, _ = self._above
-
-        def pull(C: Array) -> Array:
-            at_cuts = np.diff(C, axis=1) * first
-            return self._gradient(self.X.T @ at_cuts.sum(axis=1), at_cuts.sum(axis=0))
-
-        return Moves(-_steps(p, 1.0), pull)
+        slopes = _steps(first, 0.0)
+        return Moves(_steps(p, 1.0), lambda w: self._gradients(w[:, None] * slopes, w @ first))
 
     def moved(self, columns: Indices, D: Array) -> Moves:
         """Changes of P (n, J) where columns of the design move by D (n, c)."""
         _, first, second = self._above
-        move = D @ self.beta[columns]
+        move, slopes, bends = D @ self.beta[columns], _steps(first, 0.0), _steps(second, 0.0)
 
-        def pull(C: Array) -> Array:
-            E = np.diff(C, axis=1)
-            at_cuts = move[:, None] * E * second
-            of_x = self.X.T @ at_cuts.sum(axis=1)
-            of_x[columns] += (E * first).sum(axis=1) @ D
-            return self._gradient(of_x, at_cuts.sum(axis=0))
+        def gradients(w: Array) -> Array:
+            moved = w * move
+            return self._gradients(
+                moved[:, None] * bends, moved @ second, columns, D.T @ (w[:, None] * slopes)
+            )
 
-        return Moves(-_steps(first, 0.0) * move[:, None], pull)
+        return Moves(slopes * move[:, None], gradients)
 
-    def _gradient(self, of_x: Array, of_index: Array) -> Array:
-        """In (β, c) (k − 1 + J − 1,), from those in all columns and in η at every threshold."""
-        return np.concatenate([np.delete(of_x, self.constant), -of_index])
+    def _gradients(
+        self, of_index: Array, at_cuts: Array, columns: Any = (), more: Array | float = 0.0
+    ) -> Array:
+        """In (β, c) (J, p), from those in the index (n, J), at thresholds (J − 1,), and more in columns."""
+        of_x, J = self.X.T @ of_index, of_index.shape[1]
+        of_x[np.asarray(columns, dtype=np.intp)] += more
+        of_cuts = np.diff(np.vstack([np.zeros(J - 1), np.diag(at_cuts), np.zeros(J - 1)]), axis=0)
+        return np.hstack([np.delete(of_x, self.constant, axis=0).T, of_cuts])
 
 
 def _steps(above: Array, first: float) -> Array:
-    """Differences over categories (n, J) of numbers at thresholds (n, J − 1), between two outer ones."""
-    return np.diff(above, axis=1, prepend=first, append=0.0)
+    """Numbers of categories (n, J) from those of P(y > j) (n, J − 1), the ``first`` of P(y > −1)."""
+    return -np.diff(above, axis=1, prepend=first, append=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,22 +167,15 @@ class MultinomialRowLaws(CategoryRowLaws):
         """P (n, J), the base first."""
         return softmax(self.X @ self.B)[0]
 
-    def _weights(self, C: Array) -> Array:
-        """C·P (n, J), the base first."""
-        first = np.empty_like(C)
-        first[:, self.place] = C
-        return np.asarray(first * self._shares)
-
     @cached_property
     def probabilities(self) -> Moves:
         """P(y = j) (n, J)."""
         P = self._shares
 
-        def pull(C: Array) -> Array:
-            weights = self._weights(C)
-            return self._gradient(weights - P * weights.sum(axis=1, keepdims=True), self.X)
+        def gradients(w: Array) -> Array:
+            return self._gradients(self._sums(w[:, None] * P, self.X))
 
-        return Moves(P[:, self.place], pull)
+        return Moves(P[:, self.place], gradients)
 
     def moved(self, columns: Indices, D: Array) -> Moves:
         """Changes P_j·a_j of P (n, J), a_j = δ_j − Σ P_l δ_l with δ_j = D'β_j."""
@@ -191,16 +183,25 @@ class MultinomialRowLaws(CategoryRowLaws):
         delta = np.column_stack([np.zeros(len(P)), D @ self.B[columns]])
         apart = delta - np.sum(P * delta, axis=1, keepdims=True)
 
-        def pull(C: Array) -> Array:
-            weights = self._weights(C)
-            level, change = (np.sum(w, axis=1, keepdims=True) for w in (weights, weights * apart))
-            of_index = weights * apart - P * change - P * apart * level
-            out = self._gradient(of_index, self.X).reshape(-1, self.X.shape[1])
-            out[:, columns] += self._gradient(weights - P * level, D).reshape(len(out), -1)
-            return np.asarray(out.ravel())
+        def gradients(w: Array) -> Array:
+            weights = w[:, None] * P
+            out = self._sums(weights, self.X, apart)
+            out[:, :, columns] += self._sums(weights, D)
+            return self._gradients(out)
 
-        return Moves((P * apart)[:, self.place], pull)
+        return Moves((P * apart)[:, self.place], gradients)
 
-    def _gradient(self, of_index: Array, X: Array) -> Array:
-        """In the coefficients, category by category, from those in the indices (n, J), the base first."""
-        return np.asarray((of_index[:, 1:].T @ X).ravel())
+    def _sums(self, weights: Array, X: Array, apart: Array | None = None) -> Array:
+        """Σ w P_j (1{j = l} − P_l) x, or Σ w P_j (1{j = l} a_j − P_l (a_j + a_l)) x (J, J − 1, c)."""
+        P, J = self._shares, weights.shape[1]
+        out = np.empty((J, J - 1, X.shape[1]))
+        for j in range(J):
+            both = P[:, 1:] if apart is None else P[:, 1:] * (apart[:, [j]] + apart[:, 1:])
+            out[j] = -(both * weights[:, [j]]).T @ X
+        at = np.arange(J - 1)
+        out[at + 1, at] += ((weights if apart is None else weights * apart)[:, 1:]).T @ X
+        return out
+
+    def _gradients(self, sums: Array) -> Array:
+        """In the coefficients (J, p), category by category, in the order of the categories."""
+        return np.asarray(sums[self.place].reshape(len(sums), -1))

@@ -42,8 +42,7 @@ class _Change:
 
     def gradients(self, w: Array) -> Array:
         """Σ w ∂/∂θ (J, p) of every category."""
-        each = (w[:, None] * one for one in np.eye(self.values.shape[1]))
-        return np.array([sum(sign * moves.pull(C) for sign, moves in self.parts) for C in each])
+        return np.asarray(sum(sign * moves.gradients(w) for sign, moves in self.parts))
 
 
 def category_margins(
@@ -78,8 +77,9 @@ def category_margins(
     found = [[_Sums() for _ in shares] for _ in questions]
     kept: list[list[Array]] = [[] for _ in questions]
     for _, cut, _ in row_cuts(rows, len(rows.spec.names)):
+        coded: dict[str, tuple[Any, Any]] = {}
         for i, question in enumerate(questions):
-            change = _change(laws, rows, cut, question)
+            change = _change(laws, rows, cut, question, coded)
             for sums, w in zip(found[i], shares, strict=True):
                 if w[cut].any():
                     sums.add(w[cut] @ change.values, change.gradients(w[cut]))
@@ -103,12 +103,20 @@ class _Sums:
         self.values, self.gradients = self.values + values, self.gradients + gradients
 
 
-def _change(laws: Laws, rows: Scenario, cut: slice, q: Question) -> _Change:
-    """What a part of the rows answers: a derivative, or a difference of two settings."""
-    offset = None if rows.offset is None else rows.offset[cut]
+def _change(
+    laws: Laws, rows: Scenario, cut: slice, q: Question, coded: dict[str, tuple[Any, Any]]
+) -> _Change:
+    """What a part of the rows answers: a derivative, or a difference of two settings.
+
+    ``coded`` keeps the rows whose derivatives are taken, with their laws, by what is fixed in them.
+    """
+    offset, key = None if rows.offset is None else rows.offset[cut], repr(q.fixed)
     if q.pair is None:
-        part = rows.part(cut.start, cut.stop, q.fixed)
-        return _Change([(1.0, laws(part.X, offset).moved(*part.derivative(q.variable)))])
+        if key not in coded:
+            part = rows.part(cut.start, cut.stop, q.fixed)
+            coded[key] = part, laws(part.X, offset)
+        part, of_part = coded[key]
+        return _Change([(1.0, of_part.moved(*part.derivative(q.variable)))])
     settings = ({**q.fixed, q.variable: value} for value in q.pair)
     X = [rows.part(cut.start, cut.stop, fixed).X for fixed in settings]
     return _Change([(sign, laws(x, offset).probabilities) for sign, x in zip((-1.0, 1.0), X, strict=True)])

@@ -68,7 +68,7 @@ class Evidence(OtherWords):
         Examples
         --------
         >>> len(evidence("Logit.margins").tidy())
-        4
+        19
         """
         return self.to_frame()
 
@@ -155,8 +155,8 @@ def evidence(answer: str) -> Evidence:
     >>> found = evidence("Logit.margins")
     >>> found.references[0]["source"], found.coverage[0]["outside"]
     ('R 4.2.2 glm', False)
-    >>> evidence("CLogLog.margins").summary().notes[-1]
-    'No study of ours stands behind the errors, limits or size of CLogLog.margins: check them in a design \
+    >>> evidence("CLogLog.nlcom").summary().notes[-1]
+    'No study of ours stands behind the errors, limits or size of CLogLog.nlcom: check them in a design \
 like yours by de.MonteCarlo.'
     """
     known = _stored()

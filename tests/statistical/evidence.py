@@ -52,7 +52,7 @@ MAP, CHOICE, FLOWS = "coverage.md", "coverage_of_choice.md", "coverage_of_flows_
 ANSWERS, STEPS, RECORDED = "coverage_of_answers.md", "steps_and_edges.md", "coverage_of_recorded_flows.md"
 REGRESSION, INEQUALITY = "coverage_of_distribution_regression.md", "coverage_of_inequality.md"
 ABSORBED, PARTS = "coverage_of_absorbed.md", "coverage_of_decompositions.md"
-TOBIT, TESTS = "coverage_of_recorded_normal.md", "clustered_tests.md"
+TOBIT, TESTS, GROUPS = "coverage_of_recorded_normal.md", "clustered_tests.md", "coverage_of_group_answers.md"
 SLOPES = "^500 rows|^2,000 rows"
 CPS = "distribution_regression_targets"
 
@@ -200,6 +200,45 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(FLOWS, "", "W", table=1, labels=2),
     ),
 }
+# What studies of averages by group have of every law: which rows of its page are an answer's.
+OF_GROUPS = {
+    "functionals": r"functional$|(mean|\]), g = b less",
+    "effect": "effect of x$",
+    "derivative": "slope in x$",
+    "margins": "margin$|x, g = b.* less",
+    "odds_ratios": "odds ratio$",
+    "predict": "prediction$",
+}
+TESTED = ("test", "lr_test", "score_test", "link_test", "hosmer_lemeshow", "test_term", "test_categories")
+GROUPED = (
+    "Logit",
+    "Probit",
+    "CLogLog",
+    "OrderedLogit",
+    "OrderedProbit",
+    "MultinomialLogit",
+    "NormalRegression",
+)
+
+
+def of_groups(law: str) -> Iterator[tuple[str, Rows]]:
+    """Answers of a law in the studies of averages by group, and of its tests."""
+    for answer, where in OF_GROUPS.items():
+        yield answer, Rows(GROUPS, f"^{law},(?!.*tests).*({where})", labels=3)
+    for test in TESTED:
+        yield test, Rows(GROUPS, f"^{law}, tests, {test}$", "^size", table=1, labels=2, sizes=True)
+
+
+def added() -> dict[str, tuple[Rows | Targets, ...]]:
+    """`EVIDENCE` with the rows of averages by group."""
+    found = dict(EVIDENCE)
+    for law in GROUPED:
+        for answer, rows in of_groups(law):
+            if list(figures(rows)):
+                found[f"{law}.{answer}"] = (*found.get(f"{law}.{answer}", ()), rows)
+    return found
+
+
 # Words for answers, of which every result that has one is listed, with nothing where nothing is stored.
 ANSWERS = (
     "params margins predict functionals effect effects derivative band quantiles process counterfactual "
@@ -218,7 +257,7 @@ def listed() -> dict[str, tuple[Rows | Targets, ...]]:
         for name in ANSWERS.split()
         if hasattr(result, name)
     ]
-    return dict(sorted((dict.fromkeys([*others, *FUNCTIONS], ()) | EVIDENCE).items()))
+    return dict(sorted((dict.fromkeys([*others, *FUNCTIONS], ()) | added()).items()))
 
 
 def tables(page: str) -> list[list[list[str]]]:

@@ -56,9 +56,7 @@ def test_every_part_of_an_answer_finds_something(answer: str) -> None:
         assert list(found), part
 
 
-@pytest.mark.parametrize(
-    "answer", ["CLogLog.margins", "Probit.params", "JointDensity.params", "rif_decompose"]
-)
+@pytest.mark.parametrize("answer", ["CLogLog.nlcom", "Probit.params", "JointDensity.params", "rif_decompose"])
 def test_an_answer_without_a_study_says_so(answer: str) -> None:
     found = de.evidence(answer)
     assert found.to_frame().empty
