@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.recorded import corner_of
@@ -18,9 +18,9 @@ from disteconometrics.errors import (
     WithheldError,
     warn_user,
 )
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares, warn_condition
+from disteconometrics.estimators.normal_answers import NormalAnswers, moving, named_squares
 from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, FittedResult, SavedResult
-from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -157,7 +157,7 @@ def _of_coefficients(V: Covariance) -> Covariance:
 
 def _mass(read: FitRows) -> Array:
     w = read.scaled_weights
-    return np.ones(read.size) if w is None else w
+    return or_ones(w, read.size)
 
 
 def _check_records(records: Records, spec: DesignSpec) -> None:
@@ -337,7 +337,7 @@ class RecordedNormalResults(NormalAnswers, FittedResult):
         )
         t = f" t with {self.covariance.degrees_of_freedom:g} degrees of freedom." if self.use_t else ""
         notes = [self.covariance.note + t, *self._recorded_notes()]
-        notes += rows_notes(self.model, f)
+        notes += [moving(self.spec), *rows_notes(self.model, f)]
         sections = (estimates_section(self.estimates, level),)
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
