@@ -262,7 +262,8 @@ def build_design(
     kept, missing, zeros = _complete_rows(parsed, columns, w, o, gone, len(table))
     counts = w.numbers if w is not None and weight_type == "frequency" else None
     (left, *values), states, kept, transformed = _learn(parsed, columns, kept, len(table), counts)
-    is_bool, has_order = is_comparison(parsed.left, columns), _has_order(parsed.left, table)
+    is_bool = is_comparison(parsed.left, columns)
+    has_order = isinstance(left, Levels) and _has_order(parsed.left, table)
     coded, y, records = _coded_outcome(parsed.left, left, outcome, is_bool, has_order)
     structure, groups, names = lay_out(parsed, values)
     X = matrix(structure, groups, len(y))

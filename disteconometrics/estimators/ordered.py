@@ -220,8 +220,8 @@ def _equation(
     basis[:k, :k], basis[k:, :k] = T[1:, 1:], -T[0, 1:]
     copies = read.scaled_weights if read.frequency else None
     t = m.found.terms  # weighted
-    one = np.ones(len(y)) if copies is None else 1 / copies
-    source = OrderedScores(Z, y, EndTerms(*(one * part for part in t)), cuts, copies)
+    own = t if copies is None else EndTerms(*(part / copies for part in t))
+    source = OrderedScores(Z, y, own, cuts, copies)
     return equation_of(names, basis, m, source, read)
 
 

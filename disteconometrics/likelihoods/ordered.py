@@ -48,7 +48,9 @@ __all__ = [
 
 ROWS = 8192  # of scores at once
 NEAR_TAIL = -7.0  # index below which probabilities of the normal law are taken in logarithms
-LOWEST = -1e150  # an open end, where its product with zero is to be zero
+NEARLY = 0.9  # probability from which on that of the other outcomes has the digits
+DENSITY = 1 / np.sqrt(2 * np.pi)  # of the normal law at zero
+OPEN = 1e150  # an open end, where its product with zero is to be zero
 MOST_EXPLAINED = 0.8  # of the spread, up to which a start is stretched by it
 
 
@@ -93,9 +95,9 @@ def ordered_logistic(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol
     far_u, far_l = e * a, f * b
     with np.errstate(divide="ignore"):
         rest = np.exp(gap) / inside
-        apart = np.log(inside)
+        loglik = np.minimum(u, 0.0) - np.maximum(l, 0.0) + np.log(a * b * inside)
     return EndTerms(
-        np.minimum(u, 0.0) - np.maximum(l, 0.0) - np.log1p(e + f + e * f) + apart,
+        loglik,
         np.where(u > 0, far_u, a) + rest,
         -np.where(l > 0, b, far_l) - rest,
         far_u * a,
@@ -113,28 +115,26 @@ def ordered_normal(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol o
     >>> t.loglik.round(4)
     array([  -0.6931, -454.3212])
     """
-    turned = u + l > 0
-    high, low = np.where(turned, -l, u), np.where(turned, -u, l)
-    with np.errstate(divide="ignore", invalid="ignore"):  # far rows, which follow
-        below = special.ndtr(low)
-        P = special.ndtr(high) - below
-        loglik = np.where(high > 0, np.log1p(-(special.ndtr(-high) + below)), np.log(P))
-        upper, lower = normal_density(high) / P, normal_density(low) / P
-        bent_upper = upper * (upper + high)
-        far = np.flatnonzero(~(high > NEAR_TAIL))
+    side = np.where(u + l > 0, -1.0, 1.0)  # of the tail in which probabilities keep their digits
+    with np.errstate(all="ignore"):  # far rows, which follow
+        P = side * (special.ndtr(side * u) - special.ndtr(side * l))
+        loglik, over = np.log(P), DENSITY / P
+        upper, lower = over * np.exp(-0.5 * u * u), over * np.exp(-0.5 * l * l)
+        near, far = np.flatnonzero(P > NEARLY), np.flatnonzero((u < NEAR_TAIL) | (l > -NEAR_TAIL))
+        loglik[near] = np.log1p(-(special.ndtr(-u[near]) + special.ndtr(l[near])))
+        bent_upper = upper * (upper + np.minimum(u, OPEN))
+        bent_lower = lower * (lower - np.maximum(l, -OPEN))
     if len(far):
-        loglik[far], upper[far], lower[far], bent_upper[far] = _in_the_tail(high[far], low[far])
-    bent_lower = lower * (lower - np.maximum(low, LOWEST))
+        below = u[far] < NEAR_TAIL
+        of_upper, of_lower = (upper, bent_upper), (lower, bent_lower)
+        for at, high, low, inner, outer in (
+            (far[below], u, l, of_upper, of_lower),
+            (far[~below], -l, -u, of_lower, of_upper),
+        ):
+            loglik[at], inner[0][at], out, inner[1][at] = _in_the_tail(high[at], low[at])
+            outer[0][at], outer[1][at] = out, out * (out - np.maximum(low[at], -OPEN))
     shared = upper * lower
-    m_upper, m_lower = bent_upper - shared, bent_lower - shared
-    return EndTerms(
-        loglik,
-        np.where(turned, lower, upper),
-        np.where(turned, -upper, -lower),
-        np.where(turned, m_lower, m_upper),
-        np.where(turned, m_upper, m_lower),
-        shared,
-    )
+    return EndTerms(loglik, upper, -lower, bent_upper - shared, bent_lower - shared, shared)
 
 
 def _in_the_tail(high: Array, low: Array) -> tuple[Array, Array, Array, Array]:
@@ -240,9 +240,9 @@ def evaluate(
     H[:k, k:] = -(X.T @ _at_ends(y, t.upper_weight, t.lower_weight, cuts))[:, 1:-1]
     H[k:, :k] = H[:k, k:].T
     shared = np.bincount(y, t.shared, cuts + 1)
-    at, after = np.arange(k, k + cuts), np.arange(k + 1, k + cuts)
-    H[at, at] = _sums(y, t.upper_weight, t.lower_weight, cuts) + shared[:-1] + shared[1:]
-    H[at[:-1], after] = H[after, at[:-1]] = -shared[1:-1]
+    flat, size, own = H.ravel(), k + cuts, k * (k + cuts + 1)  # the diagonal from the first threshold on
+    flat[own :: size + 1] = _sums(y, t.upper_weight, t.lower_weight, cuts) + shared[:-1] + shared[1:]
+    flat[own + 1 :: size + 1] = flat[own + size :: size + 1] = -shared[1:-1]
     return OrderedPass(float(t.loglik.sum()), score, H, t)
 
 
@@ -302,14 +302,14 @@ class OrderedObjective:
 
     def admits(self, theta: Array) -> bool:
         """Whether thresholds increase."""
-        return bool(np.all(np.diff(theta[self.X.shape[1] :]) > 0))
+        k = self.X.shape[1]
+        return bool((theta[k + 1 :] > theta[k:-1]).all())
 
     def far(self, theta: Array) -> bool:
         """Whether an end of a row lies in a tail of less than a millionth."""
         eta, cuts = self._index(theta)
-        u, l = ends(self.y, cuts, eta)  # noqa: E741
-        finite = np.abs(np.concatenate([u, l]))
-        return bool(finite[np.isfinite(finite)].max(initial=0.0) > self.kernel.far)
+        found = (np.abs(end[np.isfinite(end)]).max(initial=0.0) for end in ends(self.y, cuts, eta))
+        return bool(max(found) > self.kernel.far)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from disteconometrics.optim.whiten import triangle_inverse
 __all__ = ["ConcaveMaximum", "Objective", "Value", "inverse_root", "maximise_concave", "newton_step"]
 
 CLOSE = 1e-12  # Newton decrement, after which one more step leaves rounding alone
+STILL = 1e-19  # the same, of a step of 3e-10 standard errors, at whose end a pass would tell the same
 HALVINGS = 60
 
 
@@ -125,6 +126,9 @@ def maximise_concave(
         step = newton
         decrement = float(found.score @ step)
         converged = decrement < CLOSE * max(1.0, abs(found.loglik))
+        if decrement < STILL and objective.admits(theta + step):
+            theta = theta + step
+            break
         moved = _climb(objective, theta, step, found)
         if moved is None:
             break
