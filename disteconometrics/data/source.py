@@ -158,6 +158,11 @@ class DaskPart(Part):
 
     frame: Any
     number: int
+    made: dict[tuple[str, ...], list[Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was made of the frame does not travel."""
+        return {**self.__dict__, "made": {}}
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -170,7 +175,14 @@ class DaskPart(Part):
 
     def frames(self, columns: Sequence[str]) -> Iterator[Any]:
         """The rows, all at once."""
-        yield self.frame[list(columns)].partitions[self.number].compute()
+        yield self.delayed(columns)[self.number].compute()
+
+    def delayed(self, columns: Sequence[str]) -> list[Any]:
+        """All partitions of some columns, of one graph, which all parts share: it takes long to make."""
+        key = tuple(columns)
+        if key not in self.made:
+            self.made[key] = self.frame[list(key)].to_delayed()
+        return self.made[key]
 
 
 @dataclass(frozen=True)
@@ -406,7 +418,8 @@ def _of_library(data: Any) -> Source | None:
     if module.startswith("polars") and kind == "LazyFrame":
         return Source((_LazyPart(data),))
     if module.startswith("dask") and hasattr(data, "npartitions") and hasattr(data, "columns"):
-        return Source(tuple(DaskPart(data, i) for i in range(data.npartitions)))
+        made: dict[tuple[str, ...], list[Any]] = {}
+        return Source(tuple(DaskPart(data, i, made) for i in range(data.npartitions)))
     _refuse(data, module, kind)
     return None
 
@@ -528,8 +541,9 @@ def _column(frame: Any, name: str, start: int) -> Any:
     if hasattr(frame, "num_rows"):
         return _from_arrow(frame, name, start)
     values = frame[name]
-    rows = slice(start, start + ROWS)
-    return values.iloc[rows].reset_index(drop=True) if isinstance(values, pd.Series) else values[rows]
+    if isinstance(values, pd.Series):  # without its labels
+        values = values.to_numpy() if isinstance(values.dtype, np.dtype) else values.array
+    return values[start : start + ROWS]
 
 
 def _even(batches: Iterable[Any]) -> Iterator[Any]:

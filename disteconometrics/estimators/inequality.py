@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, as_floats
+from disteconometrics.arrays import Array, Indices, as_floats, or_ones
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import Line, evaluate, listed, parse
@@ -372,7 +372,7 @@ class InequalityRows(FitRows):
     @property
     def ones(self) -> Array:
         """Weights (n,), ones where there are none."""
-        return np.ones(self.size) if self.weights is None else self.weights
+        return or_ones(self.weights, self.size)
 
     def mass(self, group: Indices) -> Array:
         """Shares (n,) of the rows in their groups (n,)."""

@@ -19,7 +19,7 @@ from disteconometrics.data.table import as_given
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.recorded import with_recording
-from disteconometrics.errors import CollinearityError, ConditioningWarning, warn_user
+from disteconometrics.errors import CollinearityError
 from disteconometrics.estimators.index_laws import NormalRowLaws
 from disteconometrics.estimators.law_answers import (
     Answering,
@@ -37,10 +37,9 @@ from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional,
 from disteconometrics.optim.least_squares import Squares, least_squares
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient
 from disteconometrics.optim.wording import describe_collinearity
+from disteconometrics.tables import first_of
 
-__all__ = ["NormalAnswers", "named_refusals", "named_squares", "warn_condition"]
-
-NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
+__all__ = ["NormalAnswers", "moving", "named_refusals", "named_squares"]
 
 
 @contextmanager
@@ -76,22 +75,6 @@ def named_squares(X: Array | FactorMatrix, y: Array, w: Array | None, names: Seq
         return least_squares(X, y, w)
 
 
-def warn_condition(condition: float) -> None:
-    """Say where columns are so nearly dependent that digits are in doubt.
-
-    Warns
-    -----
-    ConditioningWarning
-    """
-    if condition > NEARLY_DEPENDENT:
-        hint = "drop or rescale one of the nearly collinear columns"
-        message = (
-            f"Columns are nearly collinear (condition number {condition:.1e}): estimates rest on "
-            f"few digits of the data."
-        )
-        warn_user(ConditioningWarning(message, hint=hint))
-
-
 def _on_the_line(name: Any) -> bool:
     """Whether a functional of a normal law is differentiated exactly: ratios of quantiles are of others."""
     return is_analytic(name) and OF_QUANTILES.get(name, ("", ()))[0] != "ratio"
@@ -99,6 +82,18 @@ def _on_the_line(name: Any) -> bool:
 
 def _columns(X: Array, columns: Sequence[int]) -> Array:
     return X[:, list(columns)]
+
+
+def moving(spec: Any) -> str:
+    """Which variables move location, scale and shape of the law, in the words of a flow's summary.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> moving(de.NormalRegression("foodexp ~ log(income)").fit(de.datasets.engel()).spec)
+    'Location moves with income; scale and shape with none.'
+    """
+    return f"Location moves with {first_of(spec.variables) or 'none'}; scale and shape with none."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

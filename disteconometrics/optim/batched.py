@@ -4,7 +4,7 @@ Three shapes of problem, solved in chunks that stay in cache:
 
 - *Different data* (`maximise_many`): X (R, n, k), as in a Monte Carlo study.  Products run over a copy (R, k,
   n).
-- *Shared design, different weights* (`maximise_weighted`): X (n, k) and weights (R, n), as in a bootstrap.
+- *Shared design, different weights* (`share`, `solve_shared`): X (n, k), weights (R, n), as in a bootstrap.
   All Hessians of a chunk are one product, weights (R, n) times the rowwise outer products (n, k(k+1)/2).
 - *Shared design and weights, outcomes cut at T levels* (`maximise_cuts`), as in distribution regression.
 
@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import Array, Indices, Mask, or_ones
 from disteconometrics.blocks import Block
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.likelihoods.index_model import IndexModel
@@ -54,7 +54,6 @@ __all__ = [
     "chunk_size",
     "maximise_cuts",
     "maximise_many",
-    "maximise_weighted",
     "share",
     "solve_shared",
 ]
@@ -472,46 +471,16 @@ def maximise_many(
     return _joined(parts)
 
 
-def maximise_weighted(
-    kernel: Kernel,
-    X: Array,
-    y: Array,
-    weights: Array,
-    *,
-    offset: Array | None = None,
-    start: Array | None = None,
-    information: bool = True,
-) -> Batch:
-    """Find the maxima of R problems that share a design and differ in their weights.
+def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
+    """Prepare a design for `solve_shared`, which may then be called with weights again and again.
 
     Parameters
     ----------
     kernel : Kernel, such as `LOGISTIC`.
     X : (n, k) float64 array.
     y : (n,) or (R, n) float64 array of 0 and 1.
-    weights : (R, n) float64 array, none negative; a row of weight zero does not count.
     offset : (n,) float64 array or None.
-    start : (k,) float64 array or None, a point near the solutions, such as the estimate from all rows.
-    information : bool, whether inverse informations and log-likelihoods are wanted; without them a pass is
-        saved.
-
-    Returns
-    -------
-    Batch
-
-    Examples
-    --------
-    >>> weights = np.array([[1.0, 1.0, 1.0], [2.0, 1.0, 3.0], [0.0, 1.0, 1.0]])
-    >>> batch = maximise_weighted(LOGISTIC, np.ones((3, 1)), np.array([0.0, 1.0, 1.0]), weights)
-    >>> np.exp(batch.params).round(6).tolist()
-    [[2.0], [2.0], [nan]]
     """
-    shared = share(kernel, X, y, offset)
-    return solve_shared(shared, weights, np.zeros(X.shape[1]) if start is None else start, information)
-
-
-def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
-    """Prepare a design (n, k) for `solve_shared`, which may then be called with weights again and again."""
     X = np.ascontiguousarray(X)
     n, k = X.shape
     small = n * k * (k + 1) // 2 <= PRODUCTS
@@ -529,7 +498,27 @@ def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
 
 
 def solve_shared(shared: Shared, weights: Array, start: Array, information: bool) -> Batch:
-    """`maximise_weighted` on a prepared design."""
+    """Find the maxima of R problems that share a design and differ in their weights.
+
+    Parameters
+    ----------
+    shared : a prepared design; see `share`.
+    weights : (R, n) float64 array, none negative; a row of weight zero does not count.
+    start : (k,) float64 array, a point near the solutions, such as the estimate from all rows.
+    information : bool, whether inverse informations and log-likelihoods are wanted; without them a pass is
+        saved.
+
+    Returns
+    -------
+    Batch
+
+    Examples
+    --------
+    >>> shared = share(LOGISTIC, np.ones((3, 1)), np.array([0.0, 1.0, 1.0]), None)
+    >>> weights = np.array([[1.0, 1.0, 1.0], [2.0, 1.0, 3.0], [0.0, 1.0, 1.0]])
+    >>> np.exp(solve_shared(shared, weights, np.zeros(1), True).params).round(6).tolist()
+    [[2.0], [2.0], [nan]]
+    """
     R, size, y = len(weights), chunk_size(len(shared.X)), shared.y
     parts = []
     with np.errstate(all="ignore"):
@@ -671,7 +660,7 @@ class _Cuts:
     def _constants(self, at: Indices) -> Array:
         """Maxima of a logit with a constant alone, as far as the columns have one."""
         n = len(self.Z)
-        w = np.ones(n) if self.weights is None else self.weights
+        w = or_ones(self.weights, n)
         share = 1 - np.cumsum(np.bincount(self.above, w, self.count + 1))[at] / w.sum()
         share = np.clip(share, 0.5 / n, 1 - 0.5 / n)
         return np.asarray(np.multiply.outer(np.log(share / (1 - share)), self.Z.mean(axis=0)))

@@ -24,7 +24,6 @@ from disteconometrics.inference.simultaneous import spread, sup_critical
 __all__ = [
     "DrawnLaw",
     "DrawnLaws",
-    "check_index_set",
     "inverted_limits",
     "of_quantiles",
     "refuse_quantiles",
@@ -88,29 +87,6 @@ def inverted_limits(F: Array, ends: Array, points: Array, tau: Array, half: Arra
     last = np.searchsorted(lower, tau - SLACK)
     above = np.concatenate([ends, [np.inf]])[last]
     return np.where(np.isnan(reached), below, reached), above
-
-
-def check_index_set(given: Any) -> tuple[float, float]:
-    """Two levels between 0 and 1, the lower first.
-
-    Raises
-    ------
-    OptionError
-
-    Examples
-    --------
-    >>> check_index_set([0.1, 0.9])
-    (0.1, 0.9)
-    """
-    try:
-        low, high = map(float, given)
-    except (TypeError, ValueError):
-        low, high = 1.0, 0.0
-    if not 0 < low < high < 1:
-        raise OptionError(
-            f"index_set={given!r}: give two levels between 0 and 1, the lower first, such as (0.1, 0.9)."
-        )
-    return low, high
 
 
 def spread_of(clusters: int | None) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Seed
+from disteconometrics.arrays import Seed, or_ones
 from disteconometrics.checks import is_whole, whole
 from disteconometrics.errors import OptionError, OutcomeError
 from disteconometrics.estimators.distribution_regression.fit import (
@@ -179,7 +179,7 @@ def _fitted(
             "outcome lies. Use fewer columns."
         )
     rows = DistributionRows(read.design, kernel=kernel, fits=fits)
-    mass = np.ones(len(y)) if read.scaled_weights is None else read.scaled_weights
+    mass = or_ones(read.scaled_weights, len(y))
     shares = np.bincount(at, mass).astype(np.float64)
     own = levels_of_sample(points, shares, thresholds)
     warn_separated(fits, outcome)

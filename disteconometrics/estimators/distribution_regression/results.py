@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.checks import flag
+from disteconometrics.checks import check_index_set, flag
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.distributions.step import SLACK, StepLaw
@@ -31,7 +31,6 @@ from disteconometrics.estimators.distribution_regression.answers import (
 from disteconometrics.estimators.distribution_regression.averages import (
     DrawnLaw,
     DrawnLaws,
-    check_index_set,
     spread_of,
 )
 from disteconometrics.estimators.distribution_regression.crossed import crossed_laws

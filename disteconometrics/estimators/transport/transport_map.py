@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, as_floats
+from disteconometrics.checks import check_index_set
 from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -92,17 +93,8 @@ class TransportMap(Specification):
         ------
         OptionError
         """
-        try:
-            low, high = map(float, self.index_set)
-        except (TypeError, ValueError):
-            low, high = 1.0, 0.0
-        if not 0 < low < high < 1:
-            raise OptionError(
-                f"index_set={self.index_set!r}: give two levels between 0 and 1, the lower first, such as "
-                f"(0.05, 0.95)."
-            )
         check_columns(weights=self.weights, weight_type=self.weight_type)
-        return {"index_set": (low, high)}
+        return {"index_set": check_index_set(self.index_set)}
 
     @on_one_thread
     def fit(self, data: Any, *, cluster: str | None = None) -> TransportMapResults:
