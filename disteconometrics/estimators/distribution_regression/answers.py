@@ -26,8 +26,8 @@ from disteconometrics.likelihoods.logistic import Kernel
 
 __all__ = ["DrawnFits", "Weighing", "effects_of", "functionals_of_groups", "predictions"]
 
-# what studies of limits are of; of a row's standard deviation they covered .74 to .96, of effects .87 to .96
-STUDIED = ("mean", "median", "q", "cdf", "sf", "prob")
+# what a study of limits is of; those of a row's standard deviation covered .74 to .93, of effects .88 to .96
+STUDIED = ("mean", "median", "q")
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +214,6 @@ def check_studied(names: Sequence[Any]) -> None:
     for name in names:
         if not isinstance(name, str) or parse(name)[0] not in STUDIED:
             raise OptionError(
-                f"{functional_name(name)!r} of the laws of rows has no limits here: spreads are cut off at "
-                f"the largest outcome. Use {', '.join(STUDIED)}, or functionals(…, by=) of groups."
+                f"{functional_name(name)!r} of the laws of rows has no limits here, as no study stands "
+                "behind them: use 'mean', 'median' or 'q[0.9]', or functionals(…, by=) of groups."
             )

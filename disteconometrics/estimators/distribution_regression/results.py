@@ -390,8 +390,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ----------
         variable : a column of the right side.
         low, high : values or levels of it.
-        names : one or several functionals m of the law of a row: ``mean``, ``median``, ``q[0.9]``,
-            ``cdf[c]``, ``sf[c]``, ``prob[a,b]``.  Of the laws averaged at both ends take `counterfactual`.
+        names : one or several functionals m of the law of a row: ``mean``, ``median``, ``q[0.9]``.  Of the
+            laws averaged at both ends take `counterfactual`.
         by : a column of the table or a list of them, whose groups are averaged apart; None for all rows.
         target : {"population", "sample"}
             Whether errors are those of the population that the rows are from, or take the rows as given.
@@ -440,8 +440,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ----------
         new : table with the columns of the right side, or None for the rows of the fit.
         names : functionals such as ``["mean", "q[0.9]"]``, or functions of a law.
-        ci : bool, whether to give errors and limits, of ``mean``, ``median``, ``q[0.9]``, ``cdf[c]``,
-            ``sf[c]`` and ``prob[a,b]``; those of quantiles invert limits of F.
+        ci : bool, whether to give errors and limits, of ``mean``, ``median`` and ``q[0.9]``; those of
+            quantiles invert limits of F.
         level : float, confidence level.
 
         Returns
