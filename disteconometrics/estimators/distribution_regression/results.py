@@ -418,7 +418,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ...     de.datasets.engel(), draws=100, seed=1
         ... )
         >>> res.effect("income", 500.0, 1000.0).values.round()
-        array([303.])
+        array([301.])
         """
         asked, rows = some(names), self.data_rows()
         scenario = rows.scenario()
