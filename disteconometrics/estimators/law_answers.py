@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Mask, or_ones
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.coded_mean import CodedMean
@@ -156,7 +156,7 @@ class Answering:
         ------
         OptionError, MissingColumnError, DataError
         """
-        w = np.ones(len(self.X)) if self.weights is None else self.weights
+        w = or_ones(self.weights, len(self.X))
         if by is None:
             return [("", w / w.sum())]
         if not self.conditional:
