@@ -722,7 +722,8 @@ def test_answers_from_draws_that_are_refused() -> None:
     for ask, words in (
         (lambda: res.effect("x", 0, x.max() + 2 * np.ptp(x)), "more than their width"),
         (lambda: res.functionals("q[0.5]", by="d"), "quantiles"),
-        (lambda: res.predict(table(), "iqr", ci=True), "one by one"),
+        (lambda: res.predict(table(), "std", ci=True), "no limits"),
+        (lambda: res.effect("x", 0, 1, "std"), "no limits"),
         (lambda: res.functionals("mean", by="y"), "groups"),
         (lambda: res.effect("x", 0, 1, target="nobody"), "target"),
     ):

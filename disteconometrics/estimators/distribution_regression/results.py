@@ -325,7 +325,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     @cached_property
     def _drawn_fits(self) -> DrawnFits:
         fits = self.kernel, self.average(), self.limiting, self.separated
-        return DrawnFits(*fits, self._draws, *self._spread, self.covariance.clusters)
+        heaped = self.drawn_average.heaped(INDEX_SET, 0.95)
+        return DrawnFits(*fits, self._draws, *self._spread, self.covariance.clusters, heaped)
 
     def _weighing(self, by: Any, target: str) -> Weighing:
         """How rows of the fit are averaged, all or in groups."""
@@ -389,8 +390,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ----------
         variable : a column of the right side.
         low, high : values or levels of it.
-        names : one or several functionals m of the law of a row, such as ``["mean", "q[0.9]"]``, or functions
-            of a law.  Of the laws averaged at both ends take `counterfactual`.
+        names : one or several functionals m of the law of a row: ``mean``, ``median``, ``q[0.9]``.  Of the
+            laws averaged at both ends take `counterfactual`.
         by : a column of the table or a list of them, whose groups are averaged apart; None for all rows.
         target : {"population", "sample"}
             Whether errors are those of the population that the rows are from, or take the rows as given.
@@ -398,7 +399,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         Returns
         -------
         Estimates
-            With errors from draws.
+            With errors from draws; quantiles of heaped outcomes, which move in steps, have none.
 
         Raises
         ------
@@ -417,7 +418,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ...     de.datasets.engel(), draws=100, seed=1
         ... )
         >>> res.effect("income", 500.0, 1000.0).values.round()
-        array([303.])
+        array([301.])
         """
         asked, rows = some(names), self.data_rows()
         scenario = rows.scenario()
@@ -439,7 +440,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ----------
         new : table with the columns of the right side, or None for the rows of the fit.
         names : functionals such as ``["mean", "q[0.9]"]``, or functions of a law.
-        ci : bool, whether to give errors and limits; those of quantiles invert limits of F.
+        ci : bool, whether to give errors and limits, of ``mean``, ``median`` and ``q[0.9]``; those of
+            quantiles invert limits of F.
         level : float, confidence level.
 
         Returns
