@@ -91,6 +91,17 @@ class NormalRowLaws:
         second = self._sums(2 * m * W, 2 * self.sigma * W)
         return RowMoments(self.eta, np.full(len(self.eta), self.sigma**2), self._sums(W, nothing), second)
 
+    def below(self, y: float, W: Array) -> tuple[Array, Array]:
+        """∫ (u − origin)^j F(u | x) du below an outcome (2, n), and Σ w of their gradients (2, v, k + 1)."""
+        s, m, a = self.sigma, (self.eta - self.origin), (y - self.eta) / self.sigma
+        P, d = self.link.cdf(a), self.link.pdf(a)
+        rest = a * P + d  # ∫ Φ below a
+        first, second = s * rest, s * m * rest + s * s * (a * a * P + a * d - P) / 2
+        # ∂F/∂η = −φ/s, ∂F/∂σ = −zφ/s
+        of_mean, of_sigma = (-P, s * d - m * P), (d, m * d - s * (P - a * d))
+        sums = [self._sums(W * e[:, None], W * v[:, None]) for e, v in zip(of_mean, of_sigma, strict=True)]
+        return np.array([first, second]), np.array(sums)
+
     def _parts(self, functional: Functional) -> tuple[Array, Array, Array]:
         """Values of a functional (n,), and derivatives in η and in σ (n,)."""
         (kind, numbers), one = functional, np.ones(len(self.eta))

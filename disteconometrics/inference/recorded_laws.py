@@ -97,10 +97,30 @@ class RecordedRowLaws(LawsOver):
 
     def moments(self, W: Array) -> RowMoments:
         """Mean and variance (n,), and sums of gradients of moments about `origin`."""
+        if self.how.to is None:
+            return self._moments_between(W)
         mean, square = (self.by_row(("other", (of,)), W) for of in (Law.mean, self._square))
         with np.errstate(invalid="ignore"):
             var = square.values - (mean.values - self.origin) ** 2
         return RowMoments(mean.values, var, mean.sums, square.sums)
+
+    def _moments_between(self, W: Array) -> RowMoments:
+        """Those between the caps: E g(R) = g(high) − ∫ g'F between them, or E g(Y) + ∫ g'F below a floor."""
+        low, high, support = self.how.low, self.how.high, self.support
+        none = np.zeros((2, 1)), np.zeros((2, 1, 1))
+        values, sums = self.own.below(low, W) if low > support.low else none
+        if high < support.high:
+            upper, of_upper = self.own.below(high, W)
+            top = high - self.origin
+            first, second = top - (upper - values)[0], top**2 - 2 * (upper - values)[1]
+            of_first, of_second = (sums - of_upper) * np.array([1.0, 2.0])[:, None, None]
+        else:
+            own = self.own.moments(W)
+            away = own.mean - self.origin
+            first, second = away + values[0], own.var + away**2 + 2 * values[1]
+            of_first, of_second = own.first + sums[0], own.second + 2 * sums[1]
+        with np.errstate(invalid="ignore"):  # where a row has no variance
+            return RowMoments(self.origin + first, second - first**2, of_first, of_second)
 
     def _square(self, law: Law) -> Array:
         return law.expect(lambda y: (y - self.origin) ** 2)
@@ -119,42 +139,13 @@ class RecordedRowLaws(LawsOver):
             sums = self.cdf_sums(high, W) - self.cdf_sums(low, W)
             return RowValues(self.at(high).cdf - self.at(low).cdf, sums)
         if kind == "mean" and self.how.to is None:
-            return RowValues(np.asarray(self.law.mean()).reshape(self.size), self._mean_sums(W))
+            return RowValues(*self._mean(W))
         return self.own.by_row(self._of_outcome(functional), W)
 
-    def _mean_sums(self, W: Array) -> Array:
-        """Σ w ∂E[R]/∂θ: −∫ Σ w ∂F/∂θ dy between the caps, or what a floor adds to that of the outcome."""
-        low, high = self.how.low, self.how.high
-        capped = np.isfinite(high)
-        found = self._integral(W, low, high) if capped else self._integral(W, -np.inf, low)
-        if found is None:
-            return self.own.by_row(self._of_outcome(("mean", ())), W).sums
-        return -found if capped else self.own.by_row(("mean", ()), W).sums + found
-
-    def _integral(self, W: Array, low: float, high: float) -> Array | None:
-        """∫ Σ w ∂F(y | x)/∂θ dy (v, p), between outcomes that some row may have.
-
-        None where some laws are so narrow beside the range of all that derivatives of each row are cheaper.
-        """
-        at = np.column_stack([self._own_quantiles(t) for t in (FAR, 0.05, 0.25, 0.5, 0.75, 0.95)])
-        low = max(low, float(np.nanmin(at[:, 0])))
-        if low >= high:
-            return 0.0 * self.own.cdf_sums(high, W)
-        ends, inner = self.support.to_line(np.array([low, high])), self.support.to_line(at[:, 1:].ravel())
-        levels = np.nanquantile(inner, np.linspace(0, 1, PANELS))
-        points = [] if self.point is None else list(self.support.to_line(np.array([self.point])))
-        edges = np.unique(
-            np.clip(np.concatenate([np.linspace(ends[0], ends[1], PANELS), levels, points]), ends[0], ends[1])
-        )
-        line = self.support.to_line(at)
-        edges = _refined(edges, line[:, 1], line[:, -1])
-        if len(edges) > MOST_PANELS:
-            return None
-        half = np.diff(edges)[:, None] / 2
-        u = (edges[:-1, None] + half * (1 + NODES)).ravel()
-        y = self.support.from_line(u)
-        weights = (half * WEIGHTS).ravel() / np.exp(self.support.log_slope(y))
-        return np.asarray(sum(w * self.own.cdf_sums(float(v), W) for v, w in zip(y, weights, strict=True)))
+    def _mean(self, W: Array) -> tuple[Array, Array]:
+        """Means (n,) and sums of their gradients (v, p), which need no second moment."""
+        found = self.moments(W)
+        return found.mean, found.first
 
     def _own_quantiles(self, tau: float) -> Array:
         """Quantiles (n,) of the outcomes."""

@@ -104,6 +104,11 @@ class RepeatedRowLaws(LawsOver):
         found = self.own.moments(self._sums(W))
         return found._replace(mean=found.mean[self.where], var=found.var[self.where])
 
+    def below(self, y: float, W: Array) -> tuple[Array, Array]:
+        """See `RowLaws`."""
+        values, sums = self.own.below(y, self._sums(W))
+        return values[:, self.where], sums
+
     def by_row(self, functional: Functional, W: Array) -> RowValues:
         """See `RowLaws`."""
         found = self.own.by_row(functional, self._sums(W))

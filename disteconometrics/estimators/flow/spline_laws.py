@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array, as_floats
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.spline_pieces import NODES, WEIGHTS, node_counts, panels
 from disteconometrics.distributions.spline_sums import tail_moments, with_tails
 from disteconometrics.distributions.support import Support
+from disteconometrics.estimators.flow.spline_below import integrals_below
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
 from disteconometrics.inference.law_functionals import Functional
@@ -222,6 +223,17 @@ class SplineRowLaws:
         mean, var = (np.asarray(v).reshape(len(self.X)) for v in (self.law.mean(), self.law.var()))
         first, second = (self._influence_sums(kind, mean, W) for kind in ("mean", "second moment"))
         return RowMoments(mean, var, first, second)
+
+    def below(self, y: float, W: Array) -> tuple[Array, Array]:
+        """∫ (u − origin)^j F(u | x) du below an outcome (2, n), and Σ w of their gradients (2, v, p)."""
+        scale = self.flow.centre.scale
+
+        def moved(rows: Indices, r: Array) -> tuple[Array, Array]:
+            u = self.location[rows, None] + scale * r
+            lift = scale * self.support.stretch(u)
+            return lift, lift * (self.support.from_line(u) - self.origin)
+
+        return integrals_below(self.transform, self.solution.theta, self.link, self._standard(y), moved, W)
 
     # ---- integrals between and beyond the knots ------------------------------------------------------------
 
