@@ -143,7 +143,8 @@ class HurdleRowLaws:
 
     def below(self, y: float, W: Array) -> tuple[Array, Array]:
         """∫ (u − origin)^j F(u | x) du below an outcome (2, n), and Σ w of their gradients (2, v, k + q)."""
-        rest, of_rest = self.rest.below(y, W * self.p[:, None])
+        own: Any = self.rest
+        rest, of_rest = own.below(y, W * self.p[:, None])
         ends = np.array([self.point, max(y, self.point)]) - self.origin
         mass = np.array([np.diff(ends), np.diff(ends**2) / 2])
         sums = [self._sums(W * d[:, None], s) for d, s in zip(rest - mass, of_rest, strict=True)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,10 +28,7 @@ from disteconometrics.inference.law_functionals import Functional
 
 __all__ = ["RecordedRowLaws", "read_recorded", "recorded_laws"]
 
-FAR = 1e-9  # level from which an integral over outcomes begins
-PANELS = 13  # of equal length, and as many between quantiles of the rows
-MOST_PANELS = 200
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(5)
+EACH = 256  # rows whose own gradients are taken at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +37,8 @@ class RecordedRowLaws(LawsOver):
 
     Parameters
     ----------
-    own : RowLaws of the outcomes.
+    own : RowLaws of the outcomes, whose ``below`` gives ∫ (u − origin)^j F(u | x) du below an outcome for
+        j = 0, 1, (2, n), and weighted sums of their gradients (2, v, p).
     how : Recording, the caps and the grid.
 
     Examples
@@ -104,23 +101,33 @@ class RecordedRowLaws(LawsOver):
             var = square.values - (mean.values - self.origin) ** 2
         return RowMoments(mean.values, var, mean.sums, square.sums)
 
-    def _moments_between(self, W: Array) -> RowMoments:
-        """Those between the caps: E g(R) = g(high) − ∫ g'F between them, or E g(Y) + ∫ g'F below a floor."""
-        low, high, support = self.how.low, self.how.high, self.support
+    @property
+    def _capped(self) -> bool:
+        return self.how.high < self.support.high
+
+    def _between(self, W: Array) -> tuple[Array, Array]:
+        """`below` the cap less that below the floor, or below the floor where there is no cap."""
+        own: Any = self.own
         none = np.zeros((2, 1)), np.zeros((2, 1, 1))
-        values, sums = self.own.below(low, W) if low > support.low else none
-        if high < support.high:
-            upper, of_upper = self.own.below(high, W)
-            top = high - self.origin
-            first, second = top - (upper - values)[0], top**2 - 2 * (upper - values)[1]
-            of_first, of_second = (sums - of_upper) * np.array([1.0, 2.0])[:, None, None]
-        else:
+        values, sums = own.below(self.how.low, W) if self.how.low > self.support.low else none
+        if not self._capped:
+            return values, sums
+        upper, of_upper = own.below(self.how.high, W)
+        return upper - values, of_upper - sums
+
+    def _moments_between(self, W: Array) -> RowMoments:
+        """Those of caps: E g(R) = g(high) − ∫ g'F between them, or E g(Y) + ∫ g'F below a floor."""
+        (first, second), (of_first, of_second) = self._between(W)
+        with np.errstate(invalid="ignore"):  # where a row has no variance
+            if self._capped:
+                top = self.how.high - self.origin
+                mean, square = top - first, top**2 - 2 * second
+                return RowMoments(self.origin + mean, square - mean**2, -of_first, -2 * of_second)
             own = self.own.moments(W)
             away = own.mean - self.origin
-            first, second = away + values[0], own.var + away**2 + 2 * values[1]
-            of_first, of_second = own.first + sums[0], own.second + 2 * sums[1]
-        with np.errstate(invalid="ignore"):  # where a row has no variance
-            return RowMoments(self.origin + first, second - first**2, of_first, of_second)
+            mean, square = away + first, own.var + away**2 + 2 * second
+            sums = own.first + of_first, own.second + 2 * of_second
+            return RowMoments(self.origin + mean, square - mean**2, *sums)
 
     def _square(self, law: Law) -> Array:
         return law.expect(lambda y: (y - self.origin) ** 2)
@@ -139,13 +146,27 @@ class RecordedRowLaws(LawsOver):
             sums = self.cdf_sums(high, W) - self.cdf_sums(low, W)
             return RowValues(self.at(high).cdf - self.at(low).cdf, sums)
         if kind == "mean" and self.how.to is None:
-            return RowValues(*self._mean(W))
+            return RowValues(self._means, self._mean_sums(W))
         return self.own.by_row(self._of_outcome(functional), W)
 
-    def _mean(self, W: Array) -> tuple[Array, Array]:
-        """Means (n,) and sums of their gradients (v, p), which need no second moment."""
-        found = self.moments(W)
-        return found.mean, found.first
+    @property
+    def _means(self) -> Array:
+        return np.asarray(self.law.mean()).reshape(self.size)
+
+    def _mean_sums(self, W: Array) -> Array:
+        """Σ w ∂E[R]/∂θ (v, p), see `_moments_between`."""
+        found = self._between(W)[1][0]
+        return np.asarray(-found) if self._capped else self.own.by_row(("mean", ()), W).sums + found
+
+    def _each_mean(self) -> tuple[Array, Array]:
+        """The mean of every row's law (n,), and its gradient in each row (n, p)."""
+        values = self._means
+        known = np.flatnonzero(~np.isnan(values))  # one without a law would leave none an error
+        parts = [self.take(known[i : i + EACH]) for i in range(0, max(len(known), 1), EACH)]
+        found = np.concatenate([part._mean_sums(np.eye(part.size)) for part in parts])
+        G = np.full((len(values), found.shape[1]), np.nan)
+        G[known] = found
+        return values, G
 
     def _own_quantiles(self, tau: float) -> Array:
         """Quantiles (n,) of the outcomes."""
@@ -167,6 +188,8 @@ class RecordedRowLaws(LawsOver):
         if functional[0] == "q":
             y, G = self.own.each(functional)
             return self.told(y), np.where(self.stands(y)[:, None], 0.0, G)
+        if functional[0] == "mean" and self.how.to is None:
+            return self._each_mean()
         return self.own.each(self._of_outcome(functional))
 
     def each_on_link(self, y: Array) -> tuple[Array, Array]:
@@ -187,17 +210,6 @@ class RecordedRowLaws(LawsOver):
         moving = np.where(self.stands(self._own_quantiles(functional[1][0])), 0.0, 1.0)
         found = own.slopes(functional, columns, D, W * moving[:, None])
         return RowValues(found.values * moving, found.sums)
-
-
-def _refined(edges: Array, low: Array, high: Array) -> Array:
-    """Edges of panels, split where they are wider than a law that is near (its ends (n,), 90 % of it)."""
-    spread = high - low
-    out = [edges[:1]]
-    for a, b in pairwise(edges):
-        near = spread[(low - spread < b) & (high + spread > a) & (spread > 0)]
-        parts = min(np.ceil((b - a) / near.min()), MOST_PANELS) if len(near) else 1
-        out.append(np.linspace(a, b, int(parts) + 1)[1:])
-    return np.concatenate(out)
 
 
 def recorded_laws(laws: RowLaws, how: Recording) -> RecordedRowLaws:

@@ -105,8 +105,9 @@ class RepeatedRowLaws(LawsOver):
         return found._replace(mean=found.mean[self.where], var=found.var[self.where])
 
     def below(self, y: float, W: Array) -> tuple[Array, Array]:
-        """See `RowLaws`."""
-        values, sums = self.own.below(y, self._sums(W))
+        """See `recorded_laws.RecordedRowLaws`."""
+        own: Any = self.own
+        values, sums = own.below(y, self._sums(W))
         return values[:, self.where], sums
 
     def by_row(self, functional: Functional, W: Array) -> RowValues:

@@ -108,7 +108,7 @@ class RowTransform:
     X: Array
     known: Features | None = None
 
-    def part(self, rows: slice) -> RowTransform:
+    def part(self, rows: slice | Indices) -> RowTransform:
         """The transformations of some of the rows."""
         return RowTransform(self.structure, self.X[rows], Features(*(u[rows] for u in self.features)))
 

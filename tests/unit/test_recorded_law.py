@@ -15,7 +15,7 @@ import disteconometrics as de
 from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.recorded import RecordedLaw, Recording, recording_of
 from disteconometrics.errors import DataError, OptionError, WithheldAttributeError, WithheldError
-from disteconometrics.inference.recorded_laws import RecordedRowLaws
+from disteconometrics.inference.recorded_laws import RecordedRowLaws, recorded_laws
 
 OUTCOME = de.Normal([0.2, 3.0, 1.4], [1.0, 2.0, 0.3])
 MASS = WithMass(OUTCOME, 0.0, [0.3, 0.1, 0.8])
@@ -254,6 +254,33 @@ def moved(laws: Any, j: int, by: float) -> Any:
     theta = own.solution.theta.copy()
     theta[j] += by
     return replace(own, solution=replace(own.solution, theta=theta))
+
+
+@pytest.mark.parametrize("left", ["y", "mass(y, 4)"])
+@pytest.mark.parametrize("options", [None, {}, {"support": "positive"}])
+def test_moments_between_caps(left: str, options: dict[str, str] | None) -> None:
+    """They are those of the recorded law, with gradients by differences: in both tails and between the knots."""
+    model = de.NormalRegression if options is None else de.FlowDensity
+    data = table().assign(
+        y=lambda d: np.where(d.y < 4, np.exp(d.y / 4), 4.0) if left != "y" else np.exp(d.y / 4)
+    )
+    own = model(f"{left} ~ x", **(options or {})).fit(data).row_laws({"x": [-1.0, 0.3, 1.2]})
+    W, step = np.random.default_rng(1).normal(size=(3, 2)), 1e-4
+    for how in (Recording(low=1.5), Recording(high=9.0), Recording(low=0.1, high=5.0)):
+        laws = recorded_laws(own, how)
+        found = laws.moments(W)
+        np.testing.assert_allclose(found.mean, laws.law.mean(), rtol=1e-10)
+        np.testing.assert_allclose(found.var, laws.law.var(), rtol=1e-8)
+        np.testing.assert_allclose(W.T @ laws.each(("mean", ()))[1], found.first, atol=1e-9)
+        for j in range(found.first.shape[1]):
+
+            def at(by: float, j: int = j, how: Recording = how, origin: float = laws.origin) -> Any:
+                m = recorded_laws(moved(own, j, by), how).moments(W)
+                return W.T @ np.column_stack([m.mean, m.var + (m.mean - origin) ** 2])
+
+            slope = (8 * (at(step) - at(-step)) - at(2 * step) + at(-2 * step)) / (12 * step)
+            for got, want in zip((found.first, found.second), slope.T, strict=True):
+                np.testing.assert_allclose(got[:, j], want, rtol=1e-6, atol=1e-7 * np.abs(got).max())
 
 
 def test_effects_on_what_is_recorded_are_those_of_the_capped_law() -> None:
