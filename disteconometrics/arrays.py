@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AnyArray", "Array", "Indices", "Mask", "Seed", "as_floats"]
+__all__ = ["AnyArray", "Array", "Indices", "Mask", "Seed", "as_floats", "or_ones"]
 
 Array = NDArray[np.float64]
 AnyArray = NDArray[Any]
@@ -25,3 +25,14 @@ def as_floats(values: Any) -> Array:
     [1.0, 1.0]
     """
     return np.asarray(values, dtype=np.float64)
+
+
+def or_ones(weights: Array | None, shape: int | tuple[int, ...]) -> Array:
+    """Weights, one each where there are none.
+
+    Examples
+    --------
+    >>> or_ones(None, 2).tolist()
+    [1.0, 1.0]
+    """
+    return np.ones(shape) if weights is None else weights

@@ -15,6 +15,7 @@ from disteconometrics.errors import DataError, OptionError
 __all__ = [
     "MOST_COUNTED",
     "check_far",
+    "check_index_set",
     "check_sizes",
     "flag",
     "is_real",
@@ -115,6 +116,29 @@ def unsquarable(largest: Array, least: float = 1 / LARGEST) -> Mask:
     [False, False, True, True]
     """
     return np.asarray((largest > LARGEST) | ((largest > 0) & (largest < least)))
+
+
+def check_index_set(given: Any) -> tuple[float, float]:
+    """The two levels between 0 and 1, the lower first, that a uniform band is for.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> check_index_set([0.1, 0.9])
+    (0.1, 0.9)
+    """
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if not 0 < low < high < 1:
+        raise OptionError(
+            f"index_set={given!r}: give two levels between 0 and 1, the lower first, such as (0.1, 0.9)."
+        )
+    return low, high
 
 
 def size_error(names: Sequence[str]) -> DataError:

@@ -69,11 +69,10 @@ INSTEAD = {
             "derivative",
             "averages of any functional move by derivative(variable), effect(variable, low, high)",
         ),
-        ("process", "take functionals(names, by=variable), or the coefficients by process(term)"),
+        ("process", "take effect(variable, low, high), or the coefficients by process(term)"),
         ("", "no probability here moves with a covariate"),
     ),
     "predict": (
-        ("counterfactual", "take counterfactual(new).functionals(names), or distribution(new)"),
         ("distribution", "take distribution(new), whose mean and quantiles are predictions"),
         ("qte", "take counterfactual outcomes by transport(…), effects by qte(levels)"),
         ("", "it has no covariates or no rows to predict for"),

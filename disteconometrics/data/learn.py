@@ -15,6 +15,17 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.blocks import OneByOne, Run
+from disteconometrics.data import stream
+from disteconometrics.data.batches import (
+    RUN,
+    Batch,
+    FirstBatches,
+    Question,
+    Sample,
+    named,
+    read_batch,
+    tables_of,
+)
 from disteconometrics.data.cells import Moments, Tally
 from disteconometrics.data.design import RowCount, lay_out
 from disteconometrics.data.evaluate import Levels
@@ -31,16 +42,7 @@ from disteconometrics.data.settle import (
 )
 from disteconometrics.data.source import Part, Source
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.data.stream import (
-    RUN,
-    Mark,
-    Question,
-    Sample,
-    StreamDesign,
-    named,
-    read_batch,
-    tables_of,
-)
+from disteconometrics.data.stream import Mark, StreamDesign
 from disteconometrics.data.syntax import function_name
 from disteconometrics.data.table import Column, Table, list_names
 from disteconometrics.data.terms import MOST_COLUMNS, crossed_cells
@@ -57,14 +59,14 @@ FEW_PARTS = 2  # each of which may fill the sample; each of more parts gives twi
 
 @dataclass
 class _Counts:
-    """Weighted counts by level; ``order`` is that of the batches while they agree, else None."""
+    """Weighted counts by level; ``order`` is the first batch's while all have the same levels, else None."""
 
     order: tuple[Any, ...] | None = None
     counts: dict[Any, float] = field(default_factory=dict)
     whole: bool = True  # no level came as a float
 
     def add(self, found: Levels, weights: Array | None) -> None:
-        self.order = found.levels if not self.counts or self.order == found.levels else None
+        self._keep_order(found.levels)
         for level, count in zip(
             found.levels, np.bincount(found.codes, weights, len(found.levels)).tolist(), strict=True
         ):
@@ -73,9 +75,16 @@ class _Counts:
 
     def merge(self, other: _Counts) -> None:
         """Add the counts of a later part."""
-        self.order = other.order if not self.counts or self.order == other.order else None
+        self._keep_order(other.order)
         add_counts(self.counts, other.counts)
         self.whole &= other.whole
+
+    def _keep_order(self, levels: tuple[Any, ...] | None) -> None:
+        """The order that pandas gives categories of several tables that it joins."""
+        if not self.counts:
+            self.order = levels
+        elif self.order != levels and set(self.order or ()) != set(levels or ()):
+            self.order = None
 
     def levels(self, *, unused: bool = False) -> tuple[Any, ...]:
         """Levels that occur, in their own order or sorted by value."""
@@ -206,8 +215,9 @@ def learn(
     asked = Question(parsed, weights, weight_type, offset, outcome, few)
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))), tally=asked.tally())
     runs = facts.sample.most * FEW_PARTS // max(FEW_PARTS, len(source.parts))
-    numbered = [(part, asked, runs, number) for number, part in enumerate(source.parts)]
     run = OneByOne() if run is None else run
+    first = FirstBatches(_room(cache) if run.is_here and few is None else -1)
+    numbered = [(part, asked, runs, number, first) for number, part in enumerate(source.parts)]
     for part, found in zip(source.parts, run(_learnt, numbered, asked.names), strict=True):
         with named(part):
             facts.merge(found, asked)
@@ -218,7 +228,12 @@ def learn(
     if facts.total == 0:
         raise DataError(f"All weights in column {weights!r} are zero")
     warn_losses(facts.transformed)
-    return _designed(formula, asked, facts, source, others if parsed.has_dot else (), run, cache)
+    return _designed(formula, asked, facts, source, others if parsed.has_dot else (), run, cache).hold(first)
+
+
+def _room(cache: str | None) -> float:
+    """Bytes of the first reading that may be kept until the design is known."""
+    return np.inf if cache == "memory" else stream.KEPT_BYTES if cache == "auto" else -1
 
 
 def _check_terms_of_rows(parsed: Formula) -> None:
@@ -239,22 +254,24 @@ def _check_terms_of_rows(parsed: Formula) -> None:
                 )
 
 
-def _learnt(part: Part, asked: Question, runs: int, number: int) -> _Facts:
+def _learnt(part: Part, asked: Question, runs: int, number: int, first: FirstBatches) -> _Facts:
     """What the batches of a part say."""
     key, facts = part.key(), _Facts(sample=Sample(runs, number), tally=asked.tally())
     for table in tables_of(part, asked.names):
         with named(part):
-            _take(facts, asked, table, part.name)
+            batch = read_batch(asked, table)
+            _take(facts, asked, batch, len(table), part.name)
+        if first.are_whole:
+            first.take(number, len(table), batch)
     facts.parts.append(Mark(key, facts.used, facts.check))
     return facts
 
 
-def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
-    """Add what a batch says."""
-    batch = read_batch(asked, table)
+def _take(facts: _Facts, asked: Question, batch: Batch, given: int, part: str) -> None:
+    """Add what a batch says, of so many rows."""
     for column in batch.columns.values():
         _check_kind(facts, column, part)
-    facts.given += len(table)
+    facts.given += given
     facts.used += len(batch.rows)
     facts.zeros += batch.zeros
     add_counts(facts.missing, batch.missing)
@@ -265,13 +282,12 @@ def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
     facts.total += float(len(batch.rows) if batch.weights is None else batch.weights.sum())
     facts.check = batch.check(facts.check)
     facts.sample.take(batch)
-    for name, column in batch.columns.items():
+    for name in batch.columns:
+        column = batch.column(name)
         if column.numbers is None:
-            own = Levels(column.values[batch.rows], column.levels)
-            facts.columns.setdefault(name, _Counts()).add(own, None)
+            facts.columns.setdefault(name, _Counts()).add(Levels(column.values, column.levels), None)
         elif facts.zero_one.get(name, True):
-            numbers = column.numbers[batch.rows]
-            facts.zero_one[name] = bool(((numbers == 0) | (numbers == 1)).all())
+            facts.zero_one[name] = _is_zero_one(column.numbers)
     left, *values = batch.values
     if facts.tally.full is None:
         facts.tally.add(*asked.cell_values(batch), len(batch.rows))
@@ -289,6 +305,11 @@ def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
         else:
             facts.forms[i] = value[:0]
     _take_joint(facts, asked.parsed, values, counts)
+
+
+def _is_zero_one(numbers: Array) -> bool:
+    """Whether 0 and 1 are all the numbers (n,) there are; the first ones mostly tell."""
+    return all(bool(((some == 0) | (some == 1)).all()) for some in (numbers[:RUN], numbers))
 
 
 def _take_outcome(facts: _Facts, left: Any, weights: Array | None) -> None:

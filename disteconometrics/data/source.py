@@ -158,6 +158,11 @@ class DaskPart(Part):
 
     frame: Any
     number: int
+    made: dict[tuple[str, ...], list[Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was made of the frame does not travel."""
+        return {**self.__dict__, "made": {}}
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -170,7 +175,14 @@ class DaskPart(Part):
 
     def frames(self, columns: Sequence[str]) -> Iterator[Any]:
         """The rows, all at once."""
-        yield self.frame[list(columns)].partitions[self.number].compute()
+        yield self.delayed(columns)[self.number].compute()
+
+    def delayed(self, columns: Sequence[str]) -> list[Any]:
+        """All partitions of some columns, of one graph, which all parts share: it takes long to make."""
+        key = tuple(columns)
+        if key not in self.made:
+            self.made[key] = self.frame[list(key)].to_delayed()
+        return self.made[key]
 
 
 @dataclass(frozen=True)
@@ -406,7 +418,8 @@ def _of_library(data: Any) -> Source | None:
     if module.startswith("polars") and kind == "LazyFrame":
         return Source((_LazyPart(data),))
     if module.startswith("dask") and hasattr(data, "npartitions") and hasattr(data, "columns"):
-        return Source(tuple(DaskPart(data, i) for i in range(data.npartitions)))
+        made: dict[tuple[str, ...], list[Any]] = {}
+        return Source(tuple(DaskPart(data, i, made) for i in range(data.npartitions)))
     _refuse(data, module, kind)
     return None
 
@@ -526,10 +539,11 @@ def _names(frame: Any) -> list[str]:
 def _column(frame: Any, name: str, start: int) -> Any:
     """Some rows of a column, which the part is known to have."""
     if hasattr(frame, "num_rows"):
-        return _from_arrow(frame.column(name).slice(start, ROWS))
+        return _from_arrow(frame, name, start)
     values = frame[name]
-    rows = slice(start, start + ROWS)
-    return values.iloc[rows].reset_index(drop=True) if isinstance(values, pd.Series) else values[rows]
+    if isinstance(values, pd.Series):  # without its labels
+        values = values.to_numpy() if isinstance(values.dtype, np.dtype) else values.array
+    return values[start : start + ROWS]
 
 
 def _even(batches: Iterable[Any]) -> Iterator[Any]:
@@ -549,13 +563,21 @@ def _even(batches: Iterable[Any]) -> Iterator[Any]:
         yield pa.Table.from_batches(held)
 
 
-def _from_arrow(values: Any) -> Any:
-    """A column of Arrow as pandas would give it, text and dictionaries as categories sorted by value.
+def _was_category(schema: Any, name: str) -> bool:
+    """Whether a column is known to hold categories of pandas."""
+    told = (schema.pandas_metadata or {}).get("columns", [])
+    return any(c.get("field_name") == name and c.get("pandas_type") == "categorical" for c in told)
 
-    A file's dictionary has no order, and differs from file to file; one that is ordered keeps its order.
+
+def _from_arrow(frame: Any, name: str, start: int) -> Any:
+    """Some rows of a column of Arrow as pandas would give them, text and dictionaries as categories.
+
+    Dictionaries that are ordered, or hold categories of pandas, keep their order; that of others says
+    nothing, and differs from file to file: they are sorted by value.
     """
     import pyarrow as pa
 
+    values = frame.column(name).slice(start, ROWS)
     if isinstance(values, pa.ChunkedArray):
         values = values.unify_dictionaries().combine_chunks() if values.num_chunks != 1 else values.chunk(0)
     kind = values.type
@@ -563,13 +585,16 @@ def _from_arrow(values: Any) -> Any:
         return np.full(len(values), np.nan)
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not values.null_count:
         return values.to_numpy(zero_copy_only=False)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        values = values.dictionary_encode()
-    elif not pa.types.is_dictionary(kind):
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not is_text and not pa.types.is_dictionary(kind):
         return values.to_pandas().reset_index(drop=True)
-    found = values.to_pandas().array
-    if found.ordered:
+    found = (values.dictionary_encode() if is_text else values).to_pandas().array
+    if found.ordered or (not is_text and _was_category(frame.schema, name)):
         return found
+    return _sorted_by_value(found)
+
+
+def _sorted_by_value(found: pd.Categorical) -> pd.Categorical:
     levels = found.categories
     if pd.api.types.infer_dtype(levels, skipna=True) == "string":
         levels = [str(level) for level in levels]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
@@ -14,106 +13,33 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, PartResult, Run, StreamedBlocks
+from disteconometrics.data.batches import (
+    Batch,
+    FirstBatches,
+    Question,
+    Sample,
+    named,
+    read_batch,
+    recoded,
+    stacked,
+    tables_of,
+)
 from disteconometrics.data.cells import Groups, Moments, Tally, cell_columns, three_points
 from disteconometrics.data.design import RowCount
 from disteconometrics.data.evaluate import Evaluator, Levels
-from disteconometrics.data.formula import Formula
 from disteconometrics.data.outcome import recode_outcome
-from disteconometrics.data.settle import (
-    check_weights,
-    factor_value,
-    made_missing,
-    missing_rows,
-    read_columns,
-)
+from disteconometrics.data.settle import factor_value
 from disteconometrics.data.source import Part, Source
-from disteconometrics.data.spec import DesignSpec, numeric_column
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Column, Table
 from disteconometrics.data.terms import Cells, code_groups, matrix
-from disteconometrics.errors import DataError, DisteconometricsError, NeedsRows
+from disteconometrics.errors import DataError, NeedsRows
 
-__all__ = [
-    "RUN",
-    "Batch",
-    "Mark",
-    "Question",
-    "Sample",
-    "StreamDesign",
-    "named",
-    "read_batch",
-    "tables_of",
-]
+__all__ = ["KEPT_BYTES", "Mark", "StreamDesign"]
 
-RUN = 128  # consecutive rows that a sample takes together
 ROWS_A_CELL = 10  # from which on cells are fitted in place of rows
 KEPT_BYTES = 100_000_000  # of coded rows in a process, up to which cache="auto" keeps them between passes
 _OF_ROWS = ("y", "X", "matrix", "weights", "offset", "kept", "index", "table", "column", "times")
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of every batch."""
-
-    parsed: Formula
-    weights: str | None
-    weight_type: str | None
-    offset: str | None
-    outcome: str
-    few: tuple[int, int] | None = None  # cells, and numbers of a column, that there must not be more of
-
-    @property
-    def names(self) -> list[str]:
-        """The columns that are read."""
-        own = [n for n in (self.weights, self.offset) if n is not None]
-        return list(dict.fromkeys([*self.parsed.left.variables, *self.parsed.right_variables, *own]))
-
-    def tally(self) -> Tally:
-        """Cells of no rows: of the right side, the offset, and an outcome that is no number."""
-        columns = [*self.parsed.right_variables, *([] if self.offset is None else [self.offset])]
-        names = tuple(columns if self.outcome == "numeric" else [*columns, self.parsed.left.name])
-        if self.few is not None:
-            return Tally(names, *self.few)
-        return Tally(names, full=self.weights if self.weight_type == "sampling" else None)
-
-    def cell_values(self, batch: Batch) -> tuple[list[Any], Any, Array | None]:
-        """The columns of the used rows of a batch by which they are tallied, outcomes if numeric, weights."""
-        left, columns = batch.values[0], [batch.columns[name] for name in self.parsed.right_variables]
-        values: list[Any] = [c if len(c.values) == len(batch.rows) else c.take(batch.rows) for c in columns]
-        if batch.offset is not None:
-            values.append(Column(self.offset or "", "number", batch.offset))
-        if self.outcome == "numeric":
-            return values, left, batch.weights
-        if not isinstance(left, Levels):
-            left = Column("", "number", np.asarray(left, dtype=np.float64))
-        return [*values, left], None, batch.weights
-
-
-class named:  # noqa: N801 - read as a word after with
-    """Errors name the part in which they arose."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, DisteconometricsError) and error.args:
-            error.args = (f"In {self.part.name}: {error.args[0]}", *error.args[1:])
-
-
-def tables_of(part: Part, names: Sequence[str]) -> Iterator[Table]:
-    """The batches of a part; a column that it lacks is named."""
-    have = part.columns()
-    if have:
-        empty = Table({name: np.zeros(0) for name in have})
-        with named(part):
-            for name in names:
-                empty.find(name, "the formula")
-    return map(Table, part.tables(names))
-
-
-# ---- a batch -----------------------------------------------------------------------------------------------
 
 
 class Mark(NamedTuple):
@@ -122,129 +48,6 @@ class Mark(NamedTuple):
     key: Any
     used: int
     check: int
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of a batch that are used: values of the left side and of the factors, weights, offset."""
-
-    columns: dict[str, Column]
-    values: list[Any]
-    rows: Indices
-    weights: Array | None
-    offset: Array | None
-    missing: dict[str, int]
-    lost: dict[str, int]
-    zeros: int
-
-    def check(self, before: int) -> int:
-        """A check sum of these and of earlier rows: of outcomes and weights, and of some of the factors."""
-        for place, value in enumerate([*self.values, self.weights, self.offset]):
-            rows = value.codes if isinstance(value, Levels) else value
-            if isinstance(rows, np.ndarray):
-                every = 64 if 0 < place < len(self.values) else 1
-                before = zlib.crc32(np.ascontiguousarray(rows[::every]).tobytes(), before)
-        return before
-
-    def runs(self, chosen: Indices) -> Batch:
-        """Whole runs of consecutive rows, copied, without the columns."""
-
-        def taken(values: Any) -> Any:
-            if values is None:
-                return None
-            if isinstance(values, Levels):
-                return replace(values, codes=taken(values.codes))
-            return values[: len(values) // RUN * RUN].reshape(-1, RUN)[chosen].reshape(-1)
-
-        weights, offset, rows = taken(self.weights), taken(self.offset), taken(self.rows)
-        values = [taken(value) for value in self.values]
-        return replace(self, columns={}, values=values, rows=rows, weights=weights, offset=offset)
-
-
-def read_batch(asked: Question, table: Table) -> Batch:
-    """Evaluate all factors at the rows of a batch where every column and every term has a value."""
-    parsed = asked.parsed
-    columns = read_columns(parsed, table)
-    w = None if asked.weights is None else numeric_column(table, asked.weights, "weights")
-    o = None if asked.offset is None else numeric_column(table, asked.offset, "offset")
-    check_weights(w, asked.weight_type)
-    drop, missing = missing_rows(parsed, columns, [c for c in (w, o) if c is not None], len(table))
-    zeros = 0
-    if w is not None:
-        zero = (w.values == 0) & ~drop
-        zeros = int(zero.sum())
-        drop |= zero
-    rows, lost, values = _settled(parsed, columns, len(table), np.flatnonzero(~drop))
-    at = slice(None) if len(rows) == len(table) else rows  # without a copy where all are used
-    weights, offset = (None if c is None or c.numbers is None else c.numbers[at] for c in (w, o))
-    return Batch(columns, values if len(rows) else [], rows, weights, offset, missing, lost, zeros)
-
-
-def _settled(
-    parsed: Formula, columns: dict[str, Column], n: int, rows: Indices
-) -> tuple[Indices, dict[str, int], list[Any]]:
-    """Rows where every term has a value, how many each term lost, and the values there."""
-    factors = (parsed.left, *parsed.factors)
-    lost: dict[str, int] = {}
-    values: list[Any] = []
-    while len(rows):
-        evaluator = Evaluator.of_rows(parsed, columns, n, None if len(rows) == n else rows)
-        values = [factor_value(evaluator, factor) for factor in factors]
-        made = {f.name: made_missing(f, v) for f, v in zip(factors, values, strict=True)}
-        masks = {name: mask for name, mask in made.items() if mask is not None}
-        if not masks:
-            break
-        for name, mask in masks.items():
-            lost[name] = lost.get(name, 0) + int(mask.sum())
-        rows = rows[~np.logical_or.reduce(list(masks.values()))]
-    return rows, lost, values
-
-
-# ---- the first reading's sample ----------------------------------------------------------------------------
-
-
-class Sample:
-    """Runs of rows with the lowest of random numbers that belong to their places, which parts share.
-
-    ``number`` is that of the part; the seed is fixed, so the same source gives the same rows.
-    """
-
-    def __init__(self, most: int = 0, number: int = 0) -> None:
-        self.most, self.pieces = most, list[tuple[Array, Batch]]()
-        self._rng = np.random.default_rng([20240501, number])
-        self._below = 1.0
-
-    def take(self, batch: Batch) -> None:
-        """Keep runs of a batch."""
-        priority = self._rng.random(len(batch.rows) // RUN)
-        chosen = np.flatnonzero(priority < self._below)
-        if len(chosen):
-            self.pieces.append((priority[chosen], batch.runs(chosen)))
-            self._cut(3 * self.most // 2)
-
-    def merge(self, other: Sample) -> None:
-        """Add the runs of a later part."""
-        self.pieces += other.pieces
-        self._cut(self.most)
-
-    def _cut(self, bound: int) -> None:
-        """Keep the most that there may be, where there are more than a bound."""
-        every = np.concatenate([np.zeros(0), *(p for p, _ in self.pieces)])
-        if len(every) <= bound:
-            return
-        self._below = float(np.partition(every, self.most)[self.most])
-        kept = [(p, batch, np.flatnonzero(p < self._below)) for p, batch in self.pieces]
-        self.pieces = [
-            (p[at], batch if len(at) == len(p) else batch.runs(at)) for p, batch, at in kept if len(at)
-        ]
-
-    def rows(self, most: int) -> list[Batch]:
-        """The batches of a sample with about ``most`` rows."""
-        every = np.sort(np.concatenate([np.zeros(0), *(p for p, _ in self.pieces)]))
-        runs = max(1, most // RUN)
-        below = every[runs] if runs < len(every) else 1.0
-        kept = [(batch, np.flatnonzero(p < below), len(p)) for p, batch in self.pieces]
-        return [batch if len(at) == all_ else batch.runs(at) for batch, at, all_ in kept if len(at)]
 
 
 # ---- parts -------------------------------------------------------------------------------------------------
@@ -287,7 +90,7 @@ class _Reader:
         """The used rows of a batch as arrays."""
         left, *values = batch.values
         for i, levels in self.spec.levels.items():
-            values[i] = _recoded(values[i], levels)
+            values[i] = recoded(values[i], levels)
         groups = code_groups(self.spec.structure, self.asked.parsed.factors, values)
         X: Any = matrix(self.spec.structure, groups, len(batch.rows))
         w = batch.weights
@@ -330,12 +133,17 @@ class _Kept(NamedTuple):
 
 def _kept_part(part: Part, reader: _Reader) -> _Kept:
     """Code a part to keep it."""
+    return _kept(reader, ((len(table), batch) for table, batch in reader.batches(part)))
+
+
+def _kept(reader: _Reader, batches: Iterable[tuple[int, Batch]]) -> _Kept:
+    """Code the batches of a part, each with the number of the rows that it was given."""
     blocks, used, given = list[Block](), list[Indices](), 0
-    for table, batch in reader.batches(part):
+    for rows, batch in batches:
         if len(batch.rows):
             blocks.append(reader.coded(batch))
             used.append(batch.rows + given)
-        given += len(table)
+        given += rows
     at = np.concatenate([np.zeros(0, dtype=np.intp), *used])
     return _Kept(blocks, given, None if len(at) == given else at)
 
@@ -406,10 +214,11 @@ class _Coded:
     parts: list[Any] = field(default_factory=list)
     place: Any = None
     is_open: bool = True
+    first: FirstBatches | None = None  # of which they can be made
 
     def __getstate__(self) -> dict[str, Any]:
         """They do not travel."""
-        return {"parts": [], "place": None, "is_open": self.is_open}
+        return {"parts": [], "place": None, "is_open": self.is_open, "first": None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -554,21 +363,32 @@ class StreamDesign:
         return self.cache == "memory" or size <= KEPT_BYTES * self.run.keepers
 
     def _coded_parts(self) -> list[Any]:
-        """What stands for the coded rows of every part, which are read once and kept."""
-        place = self.run.place
+        """What stands for the coded rows of every part, kept from the first reading or read once more."""
+        place, first = self.run.place, self.coded.first
         if self.coded.parts and self.coded.place == place:
             self.check_keys()
+            return self.coded.parts
+        if first is not None and self.run.is_here:
+            self.check_keys()
+            readers = enumerate(self._readers())
+            self.coded.parts = [_kept(reader, first.parts.pop(i, [])) for i, reader in readers]
         else:
             calls = list(zip(self.source.parts, self._readers(), strict=True))
             self.coded.parts = self.run.keep(_kept_part, calls, self.asked.names)
-            self.coded.place = place
             self.readings[0] += 1
+        self.coded.place, self.coded.first = place, None
         return self.coded.parts
+
+    def hold(self, first: FirstBatches) -> StreamDesign:
+        """Make the coded rows, where they are kept, of what the first reading gave.  Returns: the design."""
+        if self.keeps and self.compact is None and first.are_whole:
+            self.coded.first = first
+        return self
 
     def end(self) -> int:
         """Keep no rows any more, unless cache="memory" says so.  Returns: how often the source was read."""
         if self.cache != "memory":
-            self.coded.parts, self.coded.is_open = [], False
+            self.coded.parts, self.coded.first, self.coded.is_open = [], None, False
         return self.readings[0]
 
     def check_keys(self) -> None:
@@ -582,7 +402,7 @@ class StreamDesign:
         if self.compact is not None:
             return []
         coder, batches = self._readers()[0], self.first.rows(rows)
-        return [coder.coded(_stacked(batches, self.spec.levels))] if batches else []
+        return [coder.coded(stacked(batches, self.spec.levels))] if batches else []
 
     def tables(self) -> Iterator[dict[str, Any]]:
         """Read the used rows once, as tables of the columns that the formula names.
@@ -652,32 +472,3 @@ def _changed(part: Part) -> DataError:
         f"{part.name} has changed since the first reading: passes over different rows make no estimate; fit "
         "again once it is whole, and see that a function of de.Parts gives the same rows each time"
     )
-
-
-def _stacked(batches: Sequence[Batch], levels: dict[int, tuple[Any, ...]]) -> Batch:
-    """Batches as one."""
-
-    def joined(arrays: Sequence[Any]) -> Any:
-        return None if arrays[0] is None else np.concatenate(arrays)
-
-    values = []
-    for i, parts in enumerate(zip(*(batch.values for batch in batches), strict=True), start=-1):
-        if not isinstance(parts[0], Levels):
-            values.append(joined(parts))
-            continue
-        known = levels.get(i) or tuple(dict.fromkeys(level for part in parts for level in part.levels))
-        coded = [_recoded(part, known) for part in parts]
-        values.append(replace(coded[0], codes=joined([part.codes for part in coded])))
-    rows, weights, offset = (
-        joined([getattr(b, name) for b in batches]) for name in ("rows", "weights", "offset")
-    )
-    return replace(batches[0], values=values, rows=rows, weights=weights, offset=offset)
-
-
-def _recoded(value: Levels, levels: tuple[Any, ...]) -> Levels:
-    """The same factor with the levels of all rows; what is not among them stands in no used row."""
-    if value.levels == levels:
-        return value
-    place = {level: i for i, level in enumerate(levels)}
-    to = np.array([place.get(level, -1) for level in value.levels], dtype=np.intp)
-    return Levels(to[value.codes], levels, value.contrasts, value.spans_intercept)

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.distributions.law import Function, Law
 from disteconometrics.distributions.numeric import floats, invert
 from disteconometrics.errors import OptionError
@@ -194,7 +194,7 @@ class Average(_Blend):
         n = self.law.batch_shape
         if not n or not n[0]:
             raise OptionError("Average needs a law of at least one row.")
-        w = np.ones(n) if self.weights is None else self.weights
+        w = or_ones(self.weights, n)
         weights = row_shares(w, n, "Weights of the rows")
         self.__dict__.update(weights=weights, discrete=self.law.discrete, outcome=self.law.outcome)
 

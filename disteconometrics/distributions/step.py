@@ -64,18 +64,20 @@ class StepLaw(Law):
             floats(getattr(self, name), f"{name} of a step law")
             for name in ("levels", "ends", "points", "shares")
         )
-        _check(levels, ends, points, shares)
-        cell = np.searchsorted(ends, points)
-        total = np.bincount(cell, shares, len(ends) + 1)
-        inner = np.concatenate([np.cumsum(part) for part in np.split(shares, _starts(cell)[1:])])
+        first = _check(levels, ends, points, shares)
+        counts = np.diff(first, append=len(points))
+        cell = np.repeat(np.arange(len(first)), counts)
+        total = np.bincount(cell, shares)
+        last, inner = first + counts - 1, np.empty(len(points))
+        for i, j in zip(first.tolist(), last.tolist(), strict=True):
+            shares[i : j + 1].cumsum(out=inner[i : j + 1])
         inner /= total[cell]
-        last = np.append(_starts(cell)[1:], len(points)) - 1
         inner[last] = 1.0
         F = np.sort(np.clip(levels, 0.0, 1.0), axis=-1)
         self.__dict__.update(
             levels=levels, ends=ends, points=points, shares=shares / total[cell], _cell=cell, _inner=inner
         )
-        self.__dict__.update(_F=F, _first=_starts(cell), _last=last)
+        self.__dict__.update(_F=F, _first=first, _last=last)
 
     _cell: Indices = None  # type: ignore[assignment]  # (m,) gap that a point lies in
     _inner: Array = None  # type: ignore[assignment]  # (m,) share of the gap's mass up to the point
@@ -165,20 +167,17 @@ class StepLaw(Law):
         return law.named(self.outcome)
 
 
-def _starts(cell: Indices) -> Indices:
-    """Positions (T + 1,) at which sorted cells begin."""
-    return np.flatnonzero(np.diff(cell, prepend=-1))
-
-
-def _check(levels: Array, ends: Array, points: Array, shares: Array) -> None:
-    """Refuse parts that do not make a law."""
+def _check(levels: Array, ends: Array, points: Array, shares: Array) -> Indices:
+    """Refuse parts that do not make a law; the first point (T + 1,) of every gap."""
     if levels.ndim not in (1, 2) or ends.ndim != 1 or points.ndim != 1 or shares.shape != points.shape:
         raise OptionError("A step law takes levels (n, T) or (T,), ends (T,), points (m,) and shares (m,).")
     if levels.shape[-1] != len(ends) or not len(ends):
         raise OptionError(f"A step law has {levels.shape[-1]} levels and {len(ends)} ends.")
     if not (np.diff(ends) > 0).all() or not (np.diff(points) > 0).all() or not (shares > 0).all():
         raise OptionError("Ends and points of a step law must increase, and shares be positive.")
-    if len(np.unique(np.searchsorted(ends, points))) <= len(ends):
+    first = np.searchsorted(points, ends, side="right")
+    if (np.diff(first, prepend=0, append=len(points)) == 0).any():
         raise OptionError(
             "Every gap of a step law needs a point, also up to the first end and after the last."
         )
+    return np.asarray(np.concatenate([[0], first]))

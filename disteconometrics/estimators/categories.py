@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
@@ -22,7 +22,6 @@ from disteconometrics.data.table import as_given
 from disteconometrics.distributions.categorical import Categorical
 from disteconometrics.errors import (
     CollinearityError,
-    ConditioningWarning,
     ConvergenceWarning,
     FileFormatError,
     OptionError,
@@ -31,7 +30,6 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
-from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT
 from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio, check_same_rows
 from disteconometrics.estimators.binary.margins import (
     MarginsResults,
@@ -41,25 +39,18 @@ from disteconometrics.estimators.binary.margins import (
     questions_of,
 )
 from disteconometrics.estimators.refit import refitting_result
-from disteconometrics.estimators.results import (
-    CoefficientsHeader,
-    FitFacts,
-    LikelihoodCriteria,
-    SavedResult,
-    TakesCovarianceAndT,
-)
-from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.results import CoefficientAnswers, CoefficientsHeader, FitFacts, SavedResult
+from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.estimators.specification import Specification, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
-    Covariance,
     CovarianceKind,
     covariance,
     refuse_leverages,
     resolve_kind,
 )
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.estimates import TestResult, check_level, chi2_test
 from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import MEstimate, Refitting, ScoreSource
 from disteconometrics.inference.resample import take_rows
@@ -68,7 +59,6 @@ from disteconometrics.optim.concave import ConcaveMaximum, inverse_root
 from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient, Whitened, whitened
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
-from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import (
     clusters_notes,
     estimates_section,
@@ -76,7 +66,7 @@ from disteconometrics.report.summary import (
     rows_dropped,
     weights_notes,
 )
-from disteconometrics.tables import Section, Summary, number, p_value, printable
+from disteconometrics.tables import Section, Summary, number, p_value
 
 __all__ = [
     "CategoryAnswers",
@@ -311,18 +301,14 @@ def warn_fit(facts: Any) -> None:
             f"did not converge. Raise maxiter."
         )
         warn_user(ConvergenceWarning(text, hint="raise maxiter"))
-    if facts.condition > NEARLY_DEPENDENT:
-        text = (
-            f"Columns are nearly collinear (condition number {facts.condition:.1e}): estimates rest on few "
-            f"digits of the data."
-        )
-        warn_user(ConditioningWarning(text, hint="drop or rescale one of the nearly collinear columns"))
+    warn_condition(facts.condition)
 
 
 # ---- result ------------------------------------------------------------------------------------------------
 
 
-class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames):
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class MultiIndexAnswers(CoefficientAnswers):
     """What results of likelihoods of several indices share: covariances, criteria, tests, files.
 
     Examples
@@ -333,13 +319,7 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
     (True, 2.0, 1.0)
     """
 
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
-
-    data_rows: Any  # of `FittedResult`, which a result inherits after this
-    labels: Any
-    plot: Any
+    plot: ClassVar[Any]  # of `FittedResult`, which a result inherits after this
 
     @classmethod
     def of_rows(cls, model: Any, rows: Any, facts: Any, kind: CovarianceKind, use_t: Any) -> Any:
@@ -384,17 +364,6 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
     def df_model(self) -> float:
         """Coefficients beyond those of the model without regressors."""
         return float(len(self.tested))
-
-    def solution(self) -> Array:
-        """All parameters (k,)."""
-        return self.coefficients
-
-    @cached_property
-    def estimates(self) -> Estimates:
-        """All parameters with standard errors, tests and intervals."""
-        V = self.covariance
-        df = V.degrees_of_freedom if self.use_t else np.inf
-        return Estimates(tuple(self.labels()[1]), self.coefficients, V.matrix, df, clusters=V.clusters)
 
     def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
         """The fields that another covariance changes; see `TakesCovariance`."""
@@ -561,18 +530,6 @@ class MultiIndexAnswers(TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNa
         notes += rows_dropped(f)
         return Summary(title, (left, right), self.sections(level), tuple(notes))
 
-    def __repr__(self) -> str:
-        name = type(self.model).__name__
-        return printable(
-            f"<{name} results: {self.model.formula}, n = {self.facts.observations:g}, llf = {self.llf:.3f}>"
-        )
-
-    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Specification, parameters and their covariance."""
-        words, arrays = self.covariance.to_file()
-        arrays["params"] = self.coefficients
-        return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
-
 
 class Predicted(NamedTuple):
     """Probabilities (m, J) of rows, what gives the gradients (m, k) of log P(y = j), and the pandas index."""
@@ -582,6 +539,7 @@ class Predicted(NamedTuple):
     index: Any
 
 
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class CategoryAnswers(MultiIndexAnswers):
     """What results of one outcome in several categories share: predictions, its law, its refitting.
 

@@ -44,7 +44,6 @@ from disteconometrics.fields import AnyFloat, Count, Negative, Numbers
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     HAC,
-    Covariance,
     CovarianceKind,
 )
 from disteconometrics.inference.estimates import Estimates, check_level
@@ -264,9 +263,6 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
 
     facts: ConditionalFacts
     rows: ChoiceRows | None = field(default=None, repr=False)
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, as_floats
+from disteconometrics.arrays import Array, Indices, as_floats, or_ones
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import Line, evaluate, listed, parse
@@ -55,7 +55,7 @@ from disteconometrics.inference.survey import Survey, Units, effective_degrees
 from disteconometrics.inference.two_samples import tail_index
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
-from disteconometrics.tables import Summary, number, printable
+from disteconometrics.tables import Summary, number
 
 __all__ = ["Inequality", "InequalityResults"]
 
@@ -372,7 +372,7 @@ class InequalityRows(FitRows):
     @property
     def ones(self) -> Array:
         """Weights (n,), ones where there are none."""
-        return np.ones(self.size) if self.weights is None else self.weights
+        return or_ones(self.weights, self.size)
 
     def mass(self, group: Indices) -> Array:
         """Shares (n,) of the rows in their groups (n,)."""
@@ -463,7 +463,7 @@ class InequalityFacts(FitFacts):
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class InequalityResults(FittedResult, TakesCovariance, OtherPackagesNames):
     """Measures of inequality and poverty by group, with differences, Lorenz curves, parts within and between.
 
@@ -687,9 +687,6 @@ class InequalityResults(FittedResult, TakesCovariance, OtherPackagesNames):
         if self.degrees is None:
             return f"{self.covariance.degrees_of_freedom:g}"
         return f"{self.degrees.min():.1f} to {self.degrees.max():.1f}"
-
-    def __repr__(self) -> str:
-        return printable(f"<Inequality results: {self.spec.formula}, n = {self.nobs:g}>")
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, measures and their covariance."""

@@ -70,7 +70,9 @@ __all__ = [
     "LawAnswers",
     "LawPictures",
     "NewRows",
+    "groups_of",
     "no_error_of_average",
+    "some",
 ]
 
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
@@ -218,6 +220,11 @@ def some(names: Any) -> list[Any]:
     Raises
     ------
     OptionError
+
+    Examples
+    --------
+    >>> some("mean")
+    ['mean']
     """
     given = listed(names)
     if not given:

@@ -32,7 +32,6 @@ from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import check_columns
 from disteconometrics.inference.category_margins import category_margins, category_margins_at_means
-from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates, TestResult
 from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.likelihoods.index_model import IndexModel
@@ -208,9 +207,6 @@ class MultinomialResults(CategoryAnswers, FittedResult):
 
     facts: CategoryFacts
     rows: CategoryRows | None = field(default=None, repr=False)
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients", "shares")
 

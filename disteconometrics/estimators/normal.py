@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import block_diag
 
-from disteconometrics.arrays import Array, as_floats
+from disteconometrics.arrays import Array, as_floats, or_ones
 from disteconometrics.checks import flag
 from disteconometrics.data.cells import Moments
 from disteconometrics.errors import (
@@ -23,19 +23,12 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.absorbed.panel import absorbs
 from disteconometrics.estimators.absorbed.results import fit_absorbed
 from disteconometrics.estimators.hurdle import fit_hurdle
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals, warn_condition
+from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals
 from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
 from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
 from disteconometrics.estimators.refit import refitting_result
-from disteconometrics.estimators.results import (
-    CoefficientsHeader,
-    FitFacts,
-    FittedResult,
-    LikelihoodCriteria,
-    SavedResult,
-    TakesCovarianceAndT,
-)
-from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
@@ -51,9 +44,8 @@ from disteconometrics.inference.influence import estimation_rows, influence_cova
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting, ScaledRows, SideBySide
 from disteconometrics.optim.least_squares import Squares, least_squares
 from disteconometrics.optim.whiten import triangle_inverse
-from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_notes, source_notes
-from disteconometrics.tables import Summary, number, printable
+from disteconometrics.tables import Summary, number
 from disteconometrics.threads import threads_for
 
 __all__ = ["NormalRegression", "NormalResults", "regression_equations"]
@@ -389,7 +381,7 @@ def _fitted(read: FitRows, clusters: tuple[str, ...]) -> _Fitted:
         return _by_sums(read, Moments.of(read.y, w, read.offset), ())
     y = read.y if read.offset is None else read.y - read.offset
     fit = least_squares(read.matrix, y, w)
-    mass = np.ones(len(y)) if w is None else w
+    mass = or_ones(w, len(y))
     n = float(mass.sum())
     variance = float(mass @ fit.residuals**2 / n)
     _check_law(read, variance, n, float(read.y.min()), float(read.y.max()))
@@ -442,8 +434,8 @@ def regression_equations(
 # ---- result ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NormalResults(NormalAnswers, FittedResult, TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames):
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class NormalResults(NormalAnswers, FittedResult):
     """A fitted Gaussian linear law: coefficients, σ, fit, tests, predictions, and the law of every row.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -461,10 +453,7 @@ class NormalResults(NormalAnswers, FittedResult, TakesCovarianceAndT, Likelihood
 
     facts: NormalFacts
     rows: NormalRows | None = field(default=None, repr=False)
-    coefficients: Array
-    covariance: Covariance
     scale_covariance: Covariance
-    use_t: bool
     shared: Array | None = field(default=None, repr=False)  # of a saved fit: see `NormalRows.shared`
 
     @property
@@ -572,21 +561,16 @@ class NormalResults(NormalAnswers, FittedResult, TakesCovarianceAndT, Likelihood
         notes += [*rows_notes(self.model, f), *source_notes(f.readings, f.kept)]
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
-    def __repr__(self) -> str:
-        return printable(
-            f"<NormalRegression results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
-        )
-
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, coefficients and their covariance, that of σ and what both share."""
-        words, arrays = self.covariance.to_file()
-        arrays |= {"params": self.coefficients, "scale": self.scale_covariance.matrix}
+        own, arrays = super().to_file()
+        arrays["scale"] = self.scale_covariance.matrix
         inner = None
         with suppress(NeedsRows):  # what both share, where a source does not tell it
             inner = self.joint_covariance.inner
         if inner is not None and not np.isnan(inner).any():
             arrays["shared"] = inner[:-1, -1]
-        return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
+        return own, arrays
 
     @classmethod
     def from_file(cls, saved: SavedResult) -> NormalResults:

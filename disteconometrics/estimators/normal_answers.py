@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from disteconometrics.data.table import as_given
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.recorded import with_recording
-from disteconometrics.errors import CollinearityError, ConditioningWarning, warn_user
+from disteconometrics.errors import CollinearityError
 from disteconometrics.estimators.index_laws import NormalRowLaws
 from disteconometrics.estimators.law_answers import (
     Answering,
@@ -29,6 +29,7 @@ from disteconometrics.estimators.law_answers import (
     no_error_of_average,
 )
 from disteconometrics.estimators.law_results import by_differences
+from disteconometrics.estimators.results import CoefficientAnswers
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.law_effects import MEstimation
@@ -37,9 +38,7 @@ from disteconometrics.optim.least_squares import Squares, least_squares
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient
 from disteconometrics.optim.wording import describe_collinearity
 
-__all__ = ["NormalAnswers", "named_refusals", "named_squares", "warn_condition"]
-
-NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
+__all__ = ["NormalAnswers", "named_refusals", "named_squares"]
 
 
 @contextmanager
@@ -75,22 +74,6 @@ def named_squares(X: Array | FactorMatrix, y: Array, w: Array | None, names: Seq
         return least_squares(X, y, w)
 
 
-def warn_condition(condition: float) -> None:
-    """Say where columns are so nearly dependent that digits are in doubt.
-
-    Warns
-    -----
-    ConditioningWarning
-    """
-    if condition > NEARLY_DEPENDENT:
-        hint = "drop or rescale one of the nearly collinear columns"
-        message = (
-            f"Columns are nearly collinear (condition number {condition:.1e}): estimates rest on "
-            f"few digits of the data."
-        )
-        warn_user(ConditioningWarning(message, hint=hint))
-
-
 def _on_the_line(name: Any) -> bool:
     """Whether a functional of a normal law is differentiated exactly: ratios of quantiles are of others."""
     return is_analytic(name) and OF_QUANTILES.get(name, ("", ()))[0] != "ratio"
@@ -100,7 +83,8 @@ def _columns(X: Array, columns: Sequence[int]) -> Array:
     return X[:, list(columns)]
 
 
-class NormalAnswers(LawPictures, LawAnswers):
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class NormalAnswers(LawPictures, LawAnswers, CoefficientAnswers):
     """What a result with a normal linear law answers: coefficients, σ, and the law of every row.
 
     The result gives ``coefficients`` and their ``covariance``, and that of these and σ; its rows give the
@@ -113,13 +97,6 @@ class NormalAnswers(LawPictures, LawAnswers):
     >>> isinstance(res, NormalAnswers), res.predict({"income": [1000.0]}).round(1).tolist()
     (True, [632.7])
     """
-
-    model: Any
-    spec: Any
-    data_rows: Any
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients", "quantile_effects", "quantile_fan")
     kinds: ClassVar[Mapping[str, str]] = {"effect": "quantile_effects"}
@@ -138,21 +115,6 @@ class NormalAnswers(LawPictures, LawAnswers):
     @abstractmethod
     def joint_covariance(self) -> Covariance:
         """Covariance (k + 1, k + 1) of the coefficients and σ."""
-
-    def labels(self) -> tuple[str, Sequence[str]]:
-        """The outcome and the terms."""
-        return self.spec.outcome.name, self.spec.names
-
-    def solution(self) -> Array:
-        """The coefficients (k,)."""
-        return self.coefficients
-
-    @cached_property
-    def estimates(self) -> Estimates:
-        """Coefficients (k,) with standard errors, tests and intervals."""
-        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
-        V = self.covariance
-        return Estimates(self.spec.names, self.coefficients, V.matrix, df, clusters=V.clusters)
 
     @cached_property
     def sigma_estimates(self) -> Estimates:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.blocks import Block, LazyBlocks, StreamedBlocks, dense_block
 from disteconometrics.errors import NeedsRows
 from disteconometrics.estimators.rows import FitRows
@@ -153,6 +153,6 @@ def _stacked(beta: Array, basis: Array, sigma: float, asked: SumsAsked, blocks: 
         X = dense_block(block).X
         z = (block.y - index(block, beta)) / sigma
         S = np.column_stack([scale_rows(X, z / sigma) @ basis, (z * z - 1) / sigma])
-        weight = np.ones(len(z)) if block.weights is None else block.weights
+        weight = or_ones(block.weights, len(z))
         sums.add(S, weight, np.zeros(len(z)), block.weights, block.groups)
     return sums

@@ -38,7 +38,7 @@ from disteconometrics.estimators.ordered_margins import ordered_effects
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import check_columns
-from disteconometrics.inference.covariance import Cluster, Covariance, covariance, known_kind
+from disteconometrics.inference.covariance import Cluster, covariance, known_kind
 from disteconometrics.inference.estimates import Estimates, TestResult
 from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
@@ -249,9 +249,6 @@ class OrderedResults(CategoryAnswers, FittedResult):
 
     facts: CategoryFacts
     rows: CategoryRows | None = field(default=None, repr=False)
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients", "shares")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from scipy.linalg import block_diag
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.recorded import corner_of
@@ -19,16 +19,9 @@ from disteconometrics.errors import (
     WithheldError,
     warn_user,
 )
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares, warn_condition
-from disteconometrics.estimators.results import (
-    CoefficientsHeader,
-    FitFacts,
-    FittedResult,
-    LikelihoodCriteria,
-    SavedResult,
-    TakesCovarianceAndT,
-)
-from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares
+from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -44,7 +37,6 @@ from disteconometrics.likelihoods.recorded_normal import NormalRecords
 from disteconometrics.optim.least_squares import Squares
 from disteconometrics.optim.recorded_normal import RecordedMaximum, check_overlap, maximise_recorded
 from disteconometrics.optim.whiten import triangle_inverse
-from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_notes
 from disteconometrics.tables import Summary, number, printable
 
@@ -166,7 +158,7 @@ def _of_coefficients(V: Covariance) -> Covariance:
 
 def _mass(read: FitRows) -> Array:
     w = read.scaled_weights
-    return np.ones(read.size) if w is None else w
+    return or_ones(w, read.size)
 
 
 def _check_records(records: Records, spec: DesignSpec) -> None:
@@ -254,10 +246,8 @@ def _equation(
 # ---- result ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RecordedNormalResults(
-    NormalAnswers, FittedResult, TakesCovarianceAndT, LikelihoodCriteria, OtherPackagesNames
-):
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class RecordedNormalResults(NormalAnswers, FittedResult):
     """A Tobit or an interval regression: coefficients, σ, tests, and the law of every row's true outcome.
 
     Answers are of the outcome before it was recorded, and beyond a cap they rest on the normal form.
@@ -274,10 +264,7 @@ class RecordedNormalResults(
 
     facts: RecordedFacts
     rows: RecordedRows | None = field(default=None, repr=False)
-    coefficients: Array
-    covariance: Covariance
     joint: Covariance = field(repr=False)
-    use_t: bool
 
     @property
     def file_kind(self) -> str:
@@ -381,9 +368,9 @@ class RecordedNormalResults(
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, coefficients, and the covariance of (β, σ)."""
-        words, arrays = self.joint.to_file()
-        arrays |= {"params": self.coefficients}
-        return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
+        own, arrays = super().to_file()
+        own["covariance"], joint = self.joint.to_file()
+        return own, {**arrays, **joint}
 
     @classmethod
     def from_file(cls, saved: SavedResult) -> RecordedNormalResults:

@@ -12,6 +12,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import IO, Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -32,14 +33,15 @@ from disteconometrics.fields import (
     read_fields,
 )
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, CovarianceWords
-from disteconometrics.inference.estimates import Estimated
+from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.pictures import Pictured
 from disteconometrics.report import exchange
 from disteconometrics.simulate.self_check import SelfChecking
-from disteconometrics.tables import Summary
+from disteconometrics.tables import Summary, printable
 from disteconometrics.words import TakesWords
 
 __all__ = [
+    "CoefficientAnswers",
     "CoefficientsHeader",
     "CovarianceHeader",
     "FilePart",
@@ -251,7 +253,7 @@ class CoefficientsHeader(CovarianceHeader):
         return {**super().fields_of(saved, arrays), **own}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FittedResult(Estimated, Pictured, SelfChecking):
     """A fitted model: specification, coding of new rows, facts, rows; it refers to the rows and copies none.
 
@@ -279,6 +281,12 @@ class FittedResult(Estimated, Pictured, SelfChecking):
     def __dir__(self) -> list[str]:
         """Names that a user calls: what other parts of the package ask of a result is not completed."""
         return [name for name in super().__dir__() if name not in NOT_COMPLETED]
+
+    def __repr__(self) -> str:
+        formula = self.model.formula if self.spec is None else self.spec.formula
+        maximum: Any = self if hasattr(type(self), "llf") else None
+        llf = "" if maximum is None else f", llf = {maximum.llf:.3f}"
+        return printable(f"<{type(self.model).__name__} results: {formula}, n = {self.nobs:g}{llf}>")
 
     @abstractmethod
     def labels(self) -> tuple[str, Sequence[str]]:
@@ -556,3 +564,41 @@ class LikelihoodCriteria(TakesWords):
     def df_resid(self) -> float:
         """Observations less parameters."""
         return float(self.facts.observations - self.parameters)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class CoefficientAnswers(TakesCovarianceAndT, LikelihoodCriteria, exchange.OtherPackagesNames):
+    """What results share that are one vector of coefficients with its covariance: estimates, files.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel())
+    >>> isinstance(res, CoefficientAnswers), res.coefficients.round(3).tolist()
+    (True, [147.475, 0.485])
+    """
+
+    coefficients: Array
+    covariance: Covariance
+    use_t: bool
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcome and the terms."""
+        return self.spec.outcome.name, self.spec.names
+
+    def solution(self) -> Array:
+        """The coefficients (k,) before those that are infinite are told."""
+        return self.coefficients
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Coefficients (k,) with standard errors, tests and intervals."""
+        V = self.covariance
+        df = V.degrees_of_freedom if self.use_t else np.inf
+        return Estimates(tuple(self.labels()[1]), self.coefficients, V.matrix, df, clusters=V.clusters)
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, coefficients and their covariance."""
+        words, arrays = self.covariance.to_file()
+        arrays["params"] = self.coefficients
+        return {"estimator": self.model.options(), "use_t": self.use_t, "covariance": words}, arrays

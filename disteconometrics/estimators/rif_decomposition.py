@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Mask, or_ones
 from disteconometrics.blocks import Block, columns
 from disteconometrics.errors import DataError, OptionError, SmallSampleWarning, warn_user
 from disteconometrics.estimators.rif import RIFRegression, regress_recentred, told_heap
@@ -220,7 +220,7 @@ def rif_decompose(
     values, rows, lost = values[kept], rows[:, kept], lost[kept]
     few = alike is not None and alike < FEW
     rows = np.where(lost | (few & (np.arange(len(lost)) > 0)), np.nan, rows)  # of the total they are known
-    w = np.ones(read.size) if read.weights is None else read.weights
+    w = or_ones(read.weights, read.size)
     V = rows_covariance(values, rows, kind, codes=read.codes, order=read.order, shares=w / w.sum())
     by_kind = kind if isinstance(kind, str) else V.label
     df = read.observations - 2 * len(read.names) if isinstance(kind, str) else V.degrees_of_freedom

@@ -23,13 +23,30 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import StreamDesign
 from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.terms import FEW_LEVELS
-from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, OutcomeError, warn_user
+from disteconometrics.errors import (
+    ConditioningWarning,
+    DataError,
+    IncidentalParametersWarning,
+    NeedsRows,
+    OutcomeError,
+    warn_user,
+)
 from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.parts import PartRunner
 from disteconometrics.inference.survey import Survey, SurveyDesign, design_of
 
-__all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "incidental_bias", "row_facts"]
+__all__ = [
+    "NEARLY_DEPENDENT",
+    "CountedRows",
+    "FitRows",
+    "JointFitRows",
+    "fingerprint",
+    "incidental_bias",
+    "row_facts",
+    "warn_condition",
+]
 
+NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 # Simulated slopes of one beside G levels of T rows, 400 samples each (logit):
 #   T         2     3     5     8    12    20    30
 #   bias   1.07   .65   .31   .17   .11   .06   .04     G = 200, mean of estimates over the truth, less one
@@ -95,6 +112,22 @@ def row_facts(count: RowCount) -> dict[str, Any]:
         "dropped": count.dropped,
         "zero_weight": count.zero_weight,
     }
+
+
+def warn_condition(condition: float) -> None:
+    """Say where columns are so nearly dependent that digits are in doubt.
+
+    Warns
+    -----
+    ConditioningWarning
+    """
+    if condition > NEARLY_DEPENDENT:
+        hint = "drop or rescale one of the nearly collinear columns"
+        message = (
+            f"Columns are nearly collinear (condition number {condition:.1e}): estimates rest on "
+            f"few digits of the data."
+        )
+        warn_user(ConditioningWarning(message, hint=hint))
 
 
 @dataclass(frozen=True, eq=False)

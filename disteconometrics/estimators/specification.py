@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, InitVar, dataclass
+from dataclasses import KW_ONLY, InitVar, asdict, dataclass
 from typing import Any, ClassVar
 
 from disteconometrics.data.settle import refuse_recorders
@@ -99,6 +99,10 @@ class Specification(TakesWords, ABC):
 
     def __str__(self) -> str:
         return printable(repr(self))
+
+    def options(self) -> dict[str, Any]:
+        """The fields by name, as files keep them."""
+        return asdict(self)
 
     def checked(self) -> dict[str, Any]:
         """Check the fields; those that are kept in another form than they were given, by name.

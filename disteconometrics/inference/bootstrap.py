@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, Mask, Seed, as_floats
+from disteconometrics.arrays import Array, Indices, Mask, Seed, as_floats, or_ones
 from disteconometrics.data.source import READ_IN_PARTS, is_source
 from disteconometrics.errors import (
     CollinearityError,
@@ -608,7 +608,7 @@ def _without_rows(e: MEstimate) -> tuple[Array, Array]:
     for part in e.source():
         h = np.square(part.roots @ e.inner).sum(axis=1)
         steps.append(part.scores @ e.inner / np.maximum(1 - h, 1e-10)[:, None])
-        copies.append(np.ones(len(h)) if part.copies is None else part.copies)
+        copies.append(or_ones(part.copies, len(h)))
     return np.concatenate(steps), np.concatenate(copies)
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy.special import expit
 
-from disteconometrics.arrays import Array, Indices, as_floats
+from disteconometrics.arrays import Array, Indices, as_floats, or_ones
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.errors import DataError, InfiniteMomentWarning, OptionError, warn_user
@@ -166,7 +166,7 @@ class AveragedRows:
     @property
     def shares(self) -> Array:
         """Shares (n,) of the rows."""
-        w = np.ones(len(self.at)) if self.weights is None else self.weights
+        w = or_ones(self.weights, len(self.at))
         return np.asarray(w / w.sum())
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, or_ones
 from disteconometrics.blocks import Block
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
@@ -339,7 +339,7 @@ def roc(y: Array, p: Array, weights: Array | None = None, withheld: str | None =
     >>> round(r.auc, 4), round(r.std_error, 4)
     (0.8333, 0.2357)
     """
-    w = np.ones(len(y)) if weights is None else weights
+    w = or_ones(weights, len(y))
     values, codes = np.unique(-p, return_inverse=True)  # highest score first
     ones, zeros = np.bincount(codes, w * y), np.bincount(codes, w * (1 - y))
     n1, n0 = float(ones.sum()), float(zeros.sum())
@@ -434,7 +434,7 @@ def calibration(
     >>> round(c.brier, 4), c.table["rows"].tolist()
     (0.1583, [2.0, 2.0, 2.0])
     """
-    w = np.ones(len(y)) if weights is None else weights
+    w = or_ones(weights, len(y))
     codes = _groups(p, groups)
     count = np.bincount(codes, w)
     mean, share = np.bincount(codes, w * p) / count, np.bincount(codes, w * y) / count

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, or_ones
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Column, Table, list_names
@@ -67,7 +67,7 @@ def average_probability(
     """
     if np.isnan(eta).any():
         return AverageProbability(np.nan, np.nan, np.nan, np.nan)
-    w = np.ones(len(eta)) if weights is None else weights
+    w = or_ones(weights, len(eta))
     finite, total = np.isfinite(eta), w.sum()
     ones = float(w[eta == np.inf].sum() / total)
     if not finite.any():

@@ -44,7 +44,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import Array, Indices, Mask, or_ones
 from disteconometrics.errors import FewClustersWarning, LonelyUnitWarning, OptionError
 from disteconometrics.inference.covariance import (
     Cluster,
@@ -109,7 +109,7 @@ def averaging_rows(
     >>> averaging_rows(np.array([[1.0], [3.0]]), np.array([2.0]), None, None, "none", None).ravel().round(4)
     array([-0.7071,  0.7071])
     """
-    w = np.ones(len(effects)) if weights is None else weights
+    w = or_ones(weights, len(effects))
     rows = (effects - values) * (w / w.sum())[:, None]
     return scaled_averaging(rows, weights, weight_type, kind, codes)
 
@@ -137,7 +137,7 @@ def scaled_averaging(
     >>> scaled_averaging(np.array([[-0.5], [0.5]]), None, None, "HC0", None).ravel().round(4)
     array([-0.7071,  0.7071])
     """
-    w, frequency = np.ones(len(rows)) if weights is None else weights, weight_type == "frequency"
+    w, frequency = or_ones(weights, len(rows)), weight_type == "frequency"
     total = float(w.sum())
     rows = rows / w[:, None] if frequency else rows
     if isinstance(kind, Survey):

@@ -178,8 +178,7 @@ class PartRunner:
             self._held, self._by = {}, client
         new = [name for name in columns if name not in self._held]
         if new:
-            frame = self.source.parts[0].frame  # type: ignore[attr-defined]
-            made = client.compute(frame[new].to_delayed())
+            made = client.compute(self.source.parts[0].delayed(new))  # type: ignore[attr-defined]
             self._held |= dict.fromkeys(new, made)
         distinct = {id(piece): piece for piece in (self._held[name] for name in columns)}
         return list(distinct.values())

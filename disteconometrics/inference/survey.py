@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, Mask, as_floats
+from disteconometrics.arrays import Array, Indices, Mask, as_floats, or_ones
 from disteconometrics.errors import DataError, LonelyUnitWarning, OptionError, warn_user
 from disteconometrics.tables import first_of, printable
 from disteconometrics.words import TakesWords
@@ -206,7 +206,7 @@ def replicates_of(
             f"Replicate weights {first_of(np.array(survey.replicates)[bad].tolist())} are missing, negative "
             "or no numbers among the rows used."
         )
-    w = np.ones(len(used)) if weights is None else weights
+    w = or_ones(weights, len(used))
     sizes = W[used].sum(axis=0) / w.sum()
     if not 0.5 < np.median(sizes) < 2:
         raise DataError(

@@ -56,7 +56,16 @@ from disteconometrics.inference.law_effects import Answer, RowLaws, RowValues, r
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.inference.representers import HEAP, hat_knots, hats, representer, residual
 
-__all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "Seen", "VariableEffects"]
+__all__ = [
+    "BEST_LINEAR",
+    "CONTRAST",
+    "SLOPE",
+    "Effect",
+    "Seen",
+    "VariableEffects",
+    "check_values",
+    "warn_outside",
+]
 
 CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
 FEW_VALUES = 30  # from which slopes are between values, as they are beside a heap
@@ -155,9 +164,9 @@ class VariableEffects:
     def contrast(self, variable: str, low: Any, high: Any, functionals: Sequence[Functional]) -> list[Answer]:
         """Average contrasts between two values of a variable."""
         values = (low, high)
-        self._check_range(variable, values)
+        check_values(self.scenario, variable, values)
         ends = [self._with(variable, v) for v in values]
-        self._warn_outside(variable, ends)
+        warn_outside(variable, self.X, ends)
         answers = self._differences(ends, np.ones(len(self.X)), functionals)
         levels = self.levels(variable)
         if levels is None:
@@ -470,40 +479,73 @@ class VariableEffects:
                 out[v][1].append(step.applied(plain, j))
         return out
 
-    # ---- outside of what was seen --------------------------------------------------------------------------
 
-    def _check_range(self, variable: str, values: Sequence[Any]) -> None:
-        """Refuse values beyond those seen by more than their width."""
-        if self.scenario.levels(variable) is not None:
-            return
-        x = self.scenario.values(variable)
-        low, high = float(np.min(x)), float(np.max(x))
-        for value in values:
-            if isinstance(value, (int, float, np.number)):
-                given = float(value)
-                beyond = max(low - given, given - high)
-                if beyond > (high - low) * (1 + 1e-9):
-                    raise OptionError(
-                        f"{variable} = {given:g} lies {beyond:g} outside the values of the fit, [{low:g}, "
-                        f"{high:g}], more than their width: no law is known there. Compare values inside."
-                    )
+def check_values(scenario: Scenario, variable: str, values: Sequence[Any]) -> None:
+    """Refuse values of a variable beyond those seen by more than their width.
 
-    def _warn_outside(self, variable: str, ends: Sequence[Array]) -> None:
-        """Warn of rows whose moved columns leave what the fit has seen."""
-        low, high = self.X.min(axis=0), self.X.max(axis=0)
-        slack = 1e-9 * (high - low)
-        outside = np.zeros(len(self.X), dtype=bool)
-        for X in ends:
-            moved = np.any(self.X != X, axis=0)
-            outside |= np.any(((low - slack > X) | (high + slack < X))[:, moved], axis=1)
-        share = float(outside.mean())
-        if share:
-            text = (
-                f"With {variable} changed, {share:.0%} of the rows lie outside the covariates of the fit: "
-                f"there the answer follows the shape of the model alone."
-            )
-            hint = "compare values inside the fitted range"
-            warn_user(ExtrapolationWarning(text, column=variable, hint=hint))
+    Parameters
+    ----------
+    scenario : Scenario of the rows of a fit.
+    variable : one of its numbers; levels are checked where they are coded.
+    values : what it is set to.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel())
+    >>> check_values(res.rows.scenario(), "income", (0.0, 5000.0))
+    """
+    if scenario.levels(variable) is not None:
+        return
+    x = scenario.values(variable)
+    low, high = float(np.min(x)), float(np.max(x))
+    for value in values:
+        if isinstance(value, (int, float, np.number)):
+            given = float(value)
+            beyond = max(low - given, given - high)
+            if beyond > (high - low) * (1 + 1e-9):
+                raise OptionError(
+                    f"{variable} = {given:g} lies {beyond:g} outside the values of the fit, [{low:g}, "
+                    f"{high:g}], more than their width: no law is known there. Compare values inside."
+                )
+
+
+def warn_outside(variable: str, X: Array, ends: Sequence[Array]) -> None:
+    """Warn of rows whose moved columns leave what the fit has seen.
+
+    Parameters
+    ----------
+    variable : what was moved.
+    X : (n, k) float64 array, the design of the fit.
+    ends : designs (n, k) with the variable elsewhere.
+
+    Warns
+    -----
+    ExtrapolationWarning
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0.0], [1.0, 2.0]])
+    >>> warn_outside("x", X, [np.array([[1.0, 1.5], [1.0, 1.5]])])
+    """
+    low, high = X.min(axis=0), X.max(axis=0)
+    slack = 1e-9 * (high - low)
+    outside = np.zeros(len(X), dtype=bool)
+    for end in ends:
+        moved = np.any(end != X, axis=0)
+        outside |= np.any(((low - slack > end) | (high + slack < end))[:, moved], axis=1)
+    share = float(outside.mean())
+    if share:
+        text = (
+            f"With {variable} changed, {share:.0%} of the rows lie outside the covariates of the fit: "
+            f"there the answer follows the shape of the model alone."
+        )
+        hint = "compare values inside the fitted range"
+        warn_user(ExtrapolationWarning(text, column=variable, hint=hint))
 
 
 def has_heap(x: Array, shares: Array) -> bool:

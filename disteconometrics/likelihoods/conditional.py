@@ -28,7 +28,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices, Mask, as_floats
+from disteconometrics.arrays import Array, Indices, Mask, as_floats, or_ones
 from disteconometrics.likelihoods.multinomial import RowParts
 
 __all__ = [
@@ -253,7 +253,7 @@ class ExactSuccesses:
     def value(self, theta: Array) -> ConditionalPass:
         """One pass over the sets."""
         t = self._terms(theta, self._every, 0, self.count)
-        w = np.ones(self.count) if self.weights is None else self.weights
+        w = or_ones(self.weights, self.count)
         information = (w @ t.information.reshape(self.count, -1)).reshape(t.information.shape[1:])
         return ConditionalPass(float(w @ t.loglik), as_floats(w @ t.score), as_floats(information))
 

@@ -186,7 +186,7 @@ def _pass(kernel: IndexLaw, beta: Array, blocks: Iterable[Block]) -> Pass:
 def _pass_and_sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterable[Block]) -> tuple[Pass, Any]:
     """The same, and sums of the scores, from one evaluation of the rows."""
     own, besides = _Sums(kernel, beta), sums.begin()
-    for block in _cut(blocks, len(beta)):
+    for block in _cut(blocks, len(beta), sums):
         terms = list(own.add(block))
         score, root = (
             np.concatenate(t) for t in zip(*((t.score, t.root_weight) for t in terms), strict=True)
@@ -197,14 +197,15 @@ def _pass_and_sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterabl
 
 def _sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterable[Block]) -> Any:
     besides = sums.begin()
-    for block in _cut(blocks, len(beta)):
+    for block in _cut(blocks, len(beta), sums):
         terms = row_terms(kernel, block, beta)
         besides.add(dense_block(block).X, terms.score, terms.root_weight, block.weights, block.groups)
     return besides
 
 
-def _cut(blocks: Iterable[Block], k: int) -> Iterator[Block]:
-    return chunks(blocks, max(4096, MANY_SCORES // k))
+def _cut(blocks: Iterable[Block], k: int, sums: RowSums) -> Iterator[Block]:
+    """Chunks for sums of scores: by group, of which there may be many, of more rows than fit the cache."""
+    return chunks(blocks, max(4096, MANY_SCORES // k) if sums.columns else None)
 
 
 class _Sums:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, or_ones
 from disteconometrics.blocks import PartResult
 from disteconometrics.likelihoods.index_model import scale_rows
 
@@ -167,7 +167,7 @@ class ScoreSums:
             single = len(which) == 1
             codes = groups[:, which[0]] if single else groups[:, 0] * _WIDE + groups[:, 1]
             own, at = _distinct(codes) if single else np.unique(codes, return_inverse=True)
-            times = np.ones(len(h)) if copies is None else copies
+            times = or_ones(copies, len(h))
             by_group = sparse.csc_matrix((times, at, np.arange(len(at) + 1)), shape=(len(own), len(at)))
             grams = self._grams(X, root * np.sqrt(times), at, len(own)) if self.asked.grams else None
             if single:  # codes of a part are places already

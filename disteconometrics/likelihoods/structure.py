@@ -253,21 +253,6 @@ class Structure:
                 A[:, at], D[:, at] = _pairs(u, shapes[0]), _pairs(u, shapes[1])
         return A, D
 
-    def integrals(self, P: Array, r: Array, X: Array) -> Array:
-        """Σ_q P_iq A(r_q, x_i) for weights P (n, Q) on points r (Q,) common to the rows: (n, p)."""
-        area, _ = self.basis.evaluate(r)
-        line, total = (P @ (r - self.origin))[:, None], P.sum(axis=1, keepdims=True)
-        shape = P @ (area @ self.bend) if self.bends else np.zeros((len(P), 0))
-        out = np.zeros((len(P), self.size))
-        out[:, :1] = total
-        out[:, 1 : self.slices[0].stop] = line if self.affine else P @ area
-        for kind, at, u in self.features(X):
-            if kind in SHIFTS:
-                out[:, at] = u * total
-            else:
-                out[:, at] = u * line if kind.startswith("scale") else _pairs(u, shape)
-        return out
-
     def coefficients(self, theta: Array, X: Array) -> tuple[Array, Array]:
         """Intercepts (n,) and slope coefficients (n, J) of the rows' transformations."""
         n = len(X)

@@ -190,7 +190,7 @@ def room(name: str, *shape: int, dtype: Any = np.float64) -> Any:
     size = math.prod(shape)
     if size > MOST_KEPT:
         return np.empty(shape, dtype=dtype)
-    kept, key = _THREAD.__dict__, f"{name} {np.dtype(dtype)}"
+    kept, key = _THREAD.__dict__, f"{name} {np.dtype(dtype).char}"
     if key not in kept or len(kept[key]) < size:
         kept[key] = np.empty(size, dtype=dtype)
     return kept[key][:size].reshape(shape)

@@ -4,7 +4,7 @@ Three shapes of problem, solved in chunks that stay in cache:
 
 - *Different data* (`maximise_many`): X (R, n, k), as in a Monte Carlo study.  Products run over a copy (R, k,
   n).
-- *Shared design, different weights* (`maximise_weighted`): X (n, k) and weights (R, n), as in a bootstrap.
+- *Shared design, different weights* (`share`, `solve_shared`): X (n, k), weights (R, n), as in a bootstrap.
   All Hessians of a chunk are one product, weights (R, n) times the rowwise outer products (n, k(k+1)/2).
 - *Shared design and weights, outcomes cut at T levels* (`maximise_cuts`), as in distribution regression.
 
@@ -23,11 +23,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import Array, Indices, Mask, or_ones
 from disteconometrics.blocks import Block
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.likelihoods.index_model import IndexModel
-from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
+from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel, even_odds
 from disteconometrics.optim.approach import (
     Exact,
     Near,
@@ -54,7 +54,6 @@ __all__ = [
     "chunk_size",
     "maximise_cuts",
     "maximise_many",
-    "maximise_weighted",
     "share",
     "solve_shared",
 ]
@@ -79,8 +78,9 @@ CHUNK_ENTRIES = 262_144  # rows times problems in a chunk: a few such arrays fit
 MOST_PROBLEMS = 256
 # cuts: decrement at which double precision takes over, its passes, standard errors that may be left, cuts or
 # rows apart for a start, rows above which it is of rows, information of a row in the weakest direction
-CUTS_ENOUGH, CUTS_PASSES, CUTS_EXACT = 1e-6, 5, 1e-14
+CUTS_ENOUGH, CUTS_PASSES, CUTS_EXACT = 1e-4, 5, 1e-14
 APART, MANY_ROWS, LEAST_INFORMATION = 8, 4_000, 1e-5
+START, FEW_ENTRIES = 1e-2, 50_000  # decrement of a start; rows times cuts up to which constants are one
 # entries of the rowwise outer products held in memory; beyond, problems are large enough one by one
 PRODUCTS = 8_000_000
 
@@ -112,14 +112,17 @@ class Batch:
 
 def _logistic_slopes(y: Array, eta: Array, info: Array | None) -> Array:
     """Scores of the logit per row (r, n), in the place of ``eta``, with its information in ``info``."""
-    np.negative(eta, out=eta)
-    np.exp(eta, out=eta)
-    eta += 1.0
-    np.reciprocal(eta, out=eta)
+    p: Array = _probabilities(np.negative(eta, out=eta), info)
+    return np.subtract(y, p, out=p)
+
+
+def _probabilities(turned: Any, info: Any) -> Any:
+    """Probabilities of a logit in the place of minus the index, with their information in ``info``."""
+    p = even_odds(turned)
     if info is not None:
-        np.multiply(eta, eta, out=info)
-        np.subtract(eta, info, out=info)
-    return np.subtract(y, eta, out=eta)
+        np.multiply(p, p, out=info)
+        np.subtract(p, info, out=info)
+    return p
 
 
 def _slopes(kernel: Kernel) -> Slopes:
@@ -468,46 +471,16 @@ def maximise_many(
     return _joined(parts)
 
 
-def maximise_weighted(
-    kernel: Kernel,
-    X: Array,
-    y: Array,
-    weights: Array,
-    *,
-    offset: Array | None = None,
-    start: Array | None = None,
-    information: bool = True,
-) -> Batch:
-    """Find the maxima of R problems that share a design and differ in their weights.
+def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
+    """Prepare a design for `solve_shared`, which may then be called with weights again and again.
 
     Parameters
     ----------
     kernel : Kernel, such as `LOGISTIC`.
     X : (n, k) float64 array.
     y : (n,) or (R, n) float64 array of 0 and 1.
-    weights : (R, n) float64 array, none negative; a row of weight zero does not count.
     offset : (n,) float64 array or None.
-    start : (k,) float64 array or None, a point near the solutions, such as the estimate from all rows.
-    information : bool, whether inverse informations and log-likelihoods are wanted; without them a pass is
-        saved.
-
-    Returns
-    -------
-    Batch
-
-    Examples
-    --------
-    >>> weights = np.array([[1.0, 1.0, 1.0], [2.0, 1.0, 3.0], [0.0, 1.0, 1.0]])
-    >>> batch = maximise_weighted(LOGISTIC, np.ones((3, 1)), np.array([0.0, 1.0, 1.0]), weights)
-    >>> np.exp(batch.params).round(6).tolist()
-    [[2.0], [2.0], [nan]]
     """
-    shared = share(kernel, X, y, offset)
-    return solve_shared(shared, weights, np.zeros(X.shape[1]) if start is None else start, information)
-
-
-def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
-    """Prepare a design (n, k) for `solve_shared`, which may then be called with weights again and again."""
     X = np.ascontiguousarray(X)
     n, k = X.shape
     small = n * k * (k + 1) // 2 <= PRODUCTS
@@ -525,7 +498,27 @@ def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
 
 
 def solve_shared(shared: Shared, weights: Array, start: Array, information: bool) -> Batch:
-    """`maximise_weighted` on a prepared design."""
+    """Find the maxima of R problems that share a design and differ in their weights.
+
+    Parameters
+    ----------
+    shared : a prepared design; see `share`.
+    weights : (R, n) float64 array, none negative; a row of weight zero does not count.
+    start : (k,) float64 array, a point near the solutions, such as the estimate from all rows.
+    information : bool, whether inverse informations and log-likelihoods are wanted; without them a pass is
+        saved.
+
+    Returns
+    -------
+    Batch
+
+    Examples
+    --------
+    >>> shared = share(LOGISTIC, np.ones((3, 1)), np.array([0.0, 1.0, 1.0]), None)
+    >>> weights = np.array([[1.0, 1.0, 1.0], [2.0, 1.0, 3.0], [0.0, 1.0, 1.0]])
+    >>> np.exp(solve_shared(shared, weights, np.zeros(1), True).params).round(6).tolist()
+    [[2.0], [2.0], [nan]]
+    """
     R, size, y = len(weights), chunk_size(len(shared.X)), shared.y
     parts = []
     with np.errstate(all="ignore"):
@@ -601,12 +594,13 @@ class _Cuts:
     ) -> None:
         self.kernel, self.Z, self.above = kernel, Z, above
         self.count, self.weights, self.offset = count, weights, offset
-        self.narrow = Z.astype(np.float32)
+        self.quick = Z.astype(np.float32) if kernel == LOGISTIC else Z
         self.row_slopes, self.spread = _slopes(kernel), unpacking(Z.shape[1])
-        columns = Z if weights is None else Z * weights[:, None]
-        each = [np.bincount(above, column, count + 1)[:0:-1] for column in columns.T]
+        columns = np.ascontiguousarray(Z.T)
+        self.largest = np.maximum(columns.max(axis=1), -columns.min(axis=1))[None, :]
+        columns = columns if weights is None else columns * weights
+        each = [np.bincount(above, column, count + 1)[:0:-1] for column in columns]
         self.sums: Array = np.asarray(np.cumsum(each, axis=1)[:, ::-1].T, dtype=np.float64)
-        self.largest = np.abs(Z).max(axis=0)[None, :]
         self.reach = float(np.vecdot(Z, Z).max())
 
     def solve(self, at: Indices) -> tuple[Array, Mask]:
@@ -635,36 +629,38 @@ class _Cuts:
         proved &= least >= LEAST_INFORMATION * len(self.Z)
         return beta, proved & np.isfinite(beta).all(axis=1)
 
-    def _near(self, at: Indices, start: Array) -> Near:
+    def _near(self, at: Indices, start: Array, enough: float = CUTS_ENOUGH) -> Near:
         def evaluate(beta: Any, take: Indices | None) -> tuple[Array, Array]:
             return self._slopes(at if take is None else at[take], beta)
 
         first = evaluate(start.astype(np.float32), None)
-        return arrive(first, start, evaluate, self.largest, CUTS_ENOUGH, PASSES)
+        return arrive(first, start, evaluate, self.largest, enough, PASSES)
 
     def _starts(self, at: Indices) -> Array:
-        """Points near the maxima: those of every eighth row, or between every eighth cut."""
-        n, k = self.Z.shape
-        found, fine = np.zeros((len(at), k)), np.zeros(len(at), dtype=bool)
+        """Points near the maxima: a step from those of every eighth row, or between every eighth cut."""
+        n, found, constants = len(self.Z), None, self._constants(at)
         if n > MANY_ROWS:
             take = slice(None, None, APART)
             weights, offset = (None if a is None else a[take] for a in (self.weights, self.offset))
             few = _Cuts(self.kernel, self.Z[take], self.above[take], self.count, weights, offset)
-            found, fine = few.solve(at)
-        elif len(at) > 2 * APART:
+            near = few._near(at, few._starts(at), START)
+            near.beta[~near.good] = constants[~near.good]
+            score = self._score(at, near.beta, self.quick) * (len(few.Z) / n)
+            step = (near.inverse @ score[:, :, None])[:, :, 0]
+            found = near.beta + np.where(near.good[:, None], step, 0.0)
+        elif len(at) > 2 * APART and n * len(at) > FEW_ENTRIES:
             some = np.unique(np.append(np.arange(0, len(at), APART), len(at) - 1))
-            b, proved = self.solve(at[some])
-            if proved.any():
-                found = np.stack(
-                    [np.interp(np.arange(len(at)), some[proved], c) for c in b[proved].T], axis=1
-                )
-                fine[:] = True
-        return np.asarray(np.where(fine[:, None], found, self._constants(at)))
+            near = self._near(at[some], constants[some], START)
+            good = near.good
+            if good.any():
+                paths = [np.interp(np.arange(len(at)), some[good], c) for c in near.beta[good].T]
+                found = np.stack(paths, axis=1)
+        return constants if found is None else found
 
     def _constants(self, at: Indices) -> Array:
         """Maxima of a logit with a constant alone, as far as the columns have one."""
         n = len(self.Z)
-        w = np.ones(n) if self.weights is None else self.weights
+        w = or_ones(self.weights, n)
         share = 1 - np.cumsum(np.bincount(self.above, w, self.count + 1))[at] / w.sum()
         share = np.clip(share, 0.5 / n, 1 - 0.5 / n)
         return np.asarray(np.multiply.outer(np.log(share / (1 - share)), self.Z.mean(axis=0)))
@@ -673,43 +669,42 @@ class _Cuts:
         n, size = len(self.Z), max(256, CHUNK_ENTRIES // (2 * r))
         return (slice(i, min(i + size, n)) for i in range(0, n, size))
 
-    def _outcomes(self, at: Indices, part: slice) -> Array:
-        return (self.above[part] > at[:, None]).astype(np.float64)
+    def _rows(self, at: Indices, beta: Any, part: slice, Z: Any, *, information: bool) -> tuple[Any, Any]:
+        """Scores (r, m) of some rows, those of a logit without its outcomes, and informations or None."""
+        r, m, kind = len(at), len(Z), Z.dtype
+        logit = self.kernel == LOGISTIC
+        eta = np.matmul(-beta if logit else beta, Z.T, out=room("eta", r, m, dtype=kind))
+        if self.offset is not None:
+            move = self.offset[part].astype(kind, copy=False)
+            eta += -move if logit else move
+        info = room("info", r, m, dtype=kind) if information else None
+        if logit:
+            rows = _probabilities(eta, info)
+        else:
+            rows = self.row_slopes((self.above[part] > at[:, None]).astype(np.float64), eta, info)
+        if self.weights is not None:
+            w = self.weights[part].astype(kind, copy=False)
+            rows, info = rows * w, None if info is None else info * w
+        return rows, info
 
-    def _score(self, at: Indices, beta: Array) -> Array:
-        """Scores (r, k) in double precision."""
-        r, logit = len(at), self.kernel == LOGISTIC
-        total = self.sums[at].copy() if logit else np.zeros(beta.shape)
-        nothing = np.zeros(())
-        for part in self._pieces(r):
-            Z = self.Z[part]
-            eta = np.matmul(beta, Z.T, out=room("eta", r, len(Z)))
-            if self.offset is not None:
-                eta += self.offset[part]
-            score = self.row_slopes(nothing if logit else self._outcomes(at, part), eta, None)
-            if self.weights is not None:
-                score = score * self.weights[part]
-            total += score @ Z
-        return total
+    def _score(self, at: Indices, beta: Array, columns: Any = None) -> Array:
+        """Scores (r, k) in double precision, or that of the columns."""
+        columns = self.Z if columns is None else columns
+        total, beta = np.zeros(beta.shape), beta.astype(columns.dtype, copy=False)
+        for part in self._pieces(len(at)):
+            Z = columns[part]
+            total += self._rows(at, beta, part, Z, information=False)[0] @ Z
+        return self.sums[at] - total if self.kernel == LOGISTIC else total
 
     def _slopes(self, at: Indices, beta: Any) -> tuple[Array, Array]:
         """Scores (r, k) and informations (r, k, k); those of a logit in single precision."""
-        r, k, logit = len(at), self.Z.shape[1], self.kernel == LOGISTIC
-        kind: Any = np.float32 if logit else np.float64
-        columns = self.narrow if logit else self.Z
-        score, packed = self.sums[at].copy(), np.zeros((r, k * (k + 1) // 2))
-        if not logit:
-            score[:] = 0.0
-        nothing = np.zeros((), dtype=kind)
+        r, k = len(at), self.Z.shape[1]
+        total, packed = np.zeros((r, k)), np.zeros((r, k * (k + 1) // 2))
         for part in self._pieces(r):
-            Z = columns[part]
-            eta = np.matmul(beta.astype(kind), Z.T, out=room("eta", r, len(Z), dtype=kind))
-            if self.offset is not None:
-                eta += self.offset[part].astype(kind)
-            info = room("info", r, len(Z), dtype=kind)
-            rows = self.row_slopes(nothing if logit else self._outcomes(at, part), eta, info)
-            if self.weights is not None:
-                rows, info = rows * self.weights[part].astype(kind), info * self.weights[part].astype(kind)
-            score += rows @ Z
-            packed += info @ products_of_columns(Z.T[None], np.empty((1, packed.shape[1], len(Z)), kind))[0].T
+            Z = self.quick[part]
+            rows, info = self._rows(at, beta.astype(Z.dtype), part, Z, information=True)
+            total += rows @ Z
+            products = products_of_columns(Z.T[None], np.empty((1, packed.shape[1], len(Z)), Z.dtype))
+            packed += info @ products[0].T
+        score = self.sums[at] - total if self.kernel == LOGISTIC else total
         return score, packed[:, self.spread].reshape(r, k, k)

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Mask, as_floats
+from disteconometrics.arrays import Array, Mask, as_floats, or_ones
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
 from disteconometrics.likelihoods.logistic import inverse_logit, logistic
@@ -110,7 +110,7 @@ def _terms(blocks: Any, c: Array, exact: bool) -> Iterator[tuple[Array, ...]]:
         if block.offset is not None:
             eta += block.offset
         loglik, score, root = logistic(np.broadcast_to(block.y, eta.shape), eta)
-        counts = np.ones(1) if block.weights is None else block.weights
+        counts = or_ones(block.weights, 1)
         yield block.X, counts, loglik, score, block.y - 0.5 - score, root * root
 
 

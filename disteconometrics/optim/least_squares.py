@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices, as_floats
+from disteconometrics.arrays import Array, Indices, as_floats, or_ones
 from disteconometrics.blocks import Block, FactorMatrix, columns
 from disteconometrics.checks import unsquarable
 from disteconometrics.optim.rank import check_rank, tsqr
@@ -200,7 +200,7 @@ class _Levels:
     def squares(self, y: Array, w: Array | None) -> Squares:
         """Means of levels are taken out of the other columns, which are then whitened among themselves."""
         codes, levels, n = self.X.codes, len(self.coding), len(y)
-        mass = np.ones(n) if w is None else w
+        mass = or_ones(w, n)
         total = np.bincount(codes, mass, levels)
         size = np.zeros(self.X.shape[1])
         size[self.others], size[self.own] = np.abs(self.V).max(axis=0, initial=0.0), 1.0

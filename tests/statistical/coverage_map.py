@@ -26,12 +26,11 @@ from studies import STUDIES, Declared
 HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[2]
 START, END = "<!-- coverage: written by tests/statistical/coverage_map.py -->", "<!-- end of coverage -->"
 QUOTED = {  # study: estimators and parameters that the README shows
-    "regular": [("mle", "x"), ("fieller", "d / x")],
+    "regular": [("mle", "x")],
     "wrong, nonrobust": [("logit", "x")],
     "wrong, HC1": [("logit", "x")],
     "12 clusters": [("logit", "x")],
     "3 treated": [("logit", "x")],
-    "margins": [("population", "x")],
     "firth": [("firth, profile", "d")],
 }
 HEAD = (

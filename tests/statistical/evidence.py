@@ -75,7 +75,12 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
     ),
     "Decomposition.quantiles": (Targets(CPS, "", "_q"), Rows(PARTS, "^band", "", across=True)),
     "DistributionRegression.counterfactual": (Rows(PARTS, "^band, counter", "^regression", across=True),),
-    "DistributionRegression.functionals": (Rows(REGRESSION, "of its mean", "", across=True),),
+    "DistributionRegression.effect": (Rows(REGRESSION, "^effect", "", table=1, across=True),),
+    "DistributionRegression.functionals": (
+        Rows(REGRESSION, "of its mean", "", across=True),
+        Rows(REGRESSION, "of d = ", "", table=1, across=True),
+    ),
+    "DistributionRegression.predict": (Rows(REGRESSION, "^prediction", "", table=1, across=True),),
     "DistributionRegression.process": (
         Targets(CPS, "", "dr_coef"),
         Rows(REGRESSION, "coefficient of|limits, |process|band, ", "", across=True),

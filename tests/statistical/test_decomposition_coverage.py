@@ -43,6 +43,7 @@ DESIGNS = {
     "normal, no effect": ("normal", "null"),
     "flow, light tails": ("flow", "light"),
     "regression, sampling weights": ("weighted", "selected"),
+    "regression, light tails": ("dr", "light"),
 }
 ESTIMATORS = {
     "dr": de.DistributionRegression("y ~ x"),

@@ -13,7 +13,8 @@ from disteconometrics.optim.batched import (
     RANK_DEFICIENT,
     SEPARATED,
     maximise_many,
-    maximise_weighted,
+    share,
+    solve_shared,
 )
 from disteconometrics.optim.newton import maximise
 
@@ -71,9 +72,7 @@ def test_shared_design(information: bool, own_outcomes: bool) -> None:
     offset = 0.3 * rng.normal(size=n)
     weights = rng.multinomial(n, np.full(n, 1 / n), size=R).astype(float)
     y = (X[:, 1] + offset + rng.logistic(size=(R, n) if own_outcomes else n) > 0).astype(float)
-    batch = maximise_weighted(
-        LOGISTIC, X, y, weights, offset=offset, start=np.full(k, 0.1), information=information
-    )
+    batch = solve_shared(share(LOGISTIC, X, y, offset), weights, np.full(k, 0.1), information)
     for i in range(0, R, 8):
         kept = weights[i] > 0
         m, se = single((y[i] if own_outcomes else y)[kept], X[kept], weights[i][kept], offset[kept])

@@ -13,7 +13,15 @@ from matplotlib import pyplot as plt
 from scipy.special import ndtri, stdtr
 
 import disteconometrics as de
-from disteconometrics.errors import NeedsData, OptionError, OutcomeError, SeparationWarning, WithheldError
+from disteconometrics.errors import (
+    MissingColumnError,
+    NeedsData,
+    OptionError,
+    OutcomeError,
+    SeparationWarning,
+    WithheldError,
+)
+from disteconometrics.estimators.distribution_regression.thresholds import average_levels
 
 EXACT = 1e-12
 
@@ -92,10 +100,20 @@ def test_the_averaged_law_of_a_logit_is_the_sample_whatever_the_thresholds() -> 
     own = de.Empirical(DATA.y)
     for thresholds in (7, None, [1.0, 2.0]):
         res = fit(thresholds=thresholds)
-        assert res.facts.fit_gap < EXACT
-        assert abs(res.facts.mean_gap) < 1e-10
+        assert res.gaps.fit_gap < EXACT
+        assert abs(res.gaps.mean_gap) < 1e-10
         np.testing.assert_allclose(res.average().functional("std"), own.std(), rtol=1e-10)
         np.testing.assert_array_equal(res.counterfactual(DATA).quantile([0.1, 0.5]), own.quantile([0.1, 0.5]))
+
+
+def test_what_points_do_not_need_waits_until_it_is_asked_for() -> None:
+    res = fit(thresholds=9)
+    res.average().cdf(1.0)
+    assert not {"covariance", "gaps", "estimates", "_draws"} & set(vars(res))
+    averaged = average_levels(res.kernel, res.rows.covariates, res.limiting, None)
+    np.testing.assert_allclose(res.averaged, averaged, rtol=1e-13)  # the first are the sample's shares
+    with pytest.raises(MissingColumnError):  # of clusters at once
+        fit(thresholds=9, cov=de.Cluster("nobody"))
 
 
 def test_frequency_weights_are_repeated_rows() -> None:

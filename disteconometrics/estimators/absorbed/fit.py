@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.blocks import Block
 from disteconometrics.checks import whole
 from disteconometrics.errors import (
@@ -199,7 +199,7 @@ def _facts(p: Panel, top: Top, condition: float, null: float) -> AbsorbedFacts:
 def _null_loglik(p: Panel, objective: AbsorbedObjective, maxiter: int) -> float:
     """Log-likelihood of the effects alone."""
     if objective.shift is None and not p.others:
-        w = np.ones(len(objective.y)) if objective.weights is None else objective.weights
+        w = or_ones(objective.weights, len(objective.y))
         ones, total = p.sets.sums(w * objective.y), p.sets.sums(w)
         share = ones / total
         return float(special.xlogy(ones, share).sum() + special.xlog1py(total - ones, -share).sum())

@@ -41,7 +41,6 @@ from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     HAC,
     Cluster,
-    Covariance,
     CovarianceKind,
     resolve_kind,
 )
@@ -175,11 +174,15 @@ def checked_kind(cov: CovarianceKind | None, weight_type: str | None) -> Covaria
     return kind
 
 
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AbsorbedAnswers(MultiIndexAnswers):
     """What results with absorbed effects share: covariances, effects, indices of new rows, tables, files."""
 
     facts: AbsorbedFacts
-    effect_values: tuple[Effects, ...]
+    rows: AbsorbedRows | None = field(default=None, repr=False)
+    effect_values: tuple[Effects, ...] = field(repr=False, default=())
+
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
     other_words: ClassVar[Mapping[str, str]] = OTHER_WORDS | dict.fromkeys(
         ("absorbed_effects", "fixed_effects", "fixef"), "effects"
     )
@@ -361,14 +364,6 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
     ({1: -1.0, 2: -2.0}, [0.27, 0.42, 0.73, 0.58, 0.34, 0.79, 0.66, 0.21])
     """
 
-    facts: AbsorbedFacts
-    rows: AbsorbedRows | None = field(default=None, repr=False)
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
-    effect_values: tuple[Effects, ...] = field(repr=False, default=())
-
-    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
     lacks: ClassVar[Mapping[str, str]] = LACKS_BINARY
 
     @property
@@ -516,14 +511,6 @@ class AbsorbedNormalResults(AbsorbedAnswers, FittedResult):
     ({'x': 0.893}, 0.794)
     """
 
-    facts: AbsorbedFacts
-    rows: AbsorbedRows | None = field(default=None, repr=False)
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
-    effect_values: tuple[Effects, ...] = field(repr=False, default=())
-
-    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
     lacks: ClassVar[Mapping[str, str]] = LACKS_NORMAL
 
     @property

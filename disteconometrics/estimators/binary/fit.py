@@ -28,7 +28,7 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.binary.fitted_index import Infinite
 from disteconometrics.estimators.binary.penalty import penalised_facts
 from disteconometrics.estimators.results import FitFacts
-from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.rows import NEARLY_DEPENDENT, FitRows
 from disteconometrics.fields import AnyFloat, Count, Negative, Positive, Rule
 from disteconometrics.inference.index_scores import index_scores, last_sums
 from disteconometrics.inference.protocols import MEstimate
@@ -42,11 +42,10 @@ from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
 from disteconometrics.tables import first_of
 
-__all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryRows", "equation_of", "estimate", "success_of"]
+__all__ = ["BinaryFacts", "BinaryRows", "equation_of", "estimate", "success_of"]
 
 # rows times squared columns, up to which separation by the levels of a factor is settled
 SETTLED = 2 * 10**11
-NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 
 PenaltyName = Annotated[str, Rule("a penalty", lambda v: v == "firth")]
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT, BinaryFacts, success_of
+from disteconometrics.estimators.binary.fit import BinaryFacts, success_of
 from disteconometrics.estimators.binary.penalty import note
+from disteconometrics.estimators.rows import NEARLY_DEPENDENT
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.report.summary import (

@@ -7,7 +7,7 @@ An estimator is a kernel (the law of y given the index) and a specification; not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.checks import flag
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import Table
@@ -34,17 +34,16 @@ from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.law_answers import groups_of
 from disteconometrics.estimators.refit import refitting_result, success_labels
 from disteconometrics.estimators.results import (
+    CoefficientAnswers,
     CoefficientsHeader,
     FittedResult,
     SavedResult,
-    TakesCovarianceAndT,
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     Cluster,
-    Covariance,
     CovarianceKind,
     covariance,
     resolve_kind,
@@ -67,9 +66,8 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report import exchange
-from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
-from disteconometrics.tables import Summary, printable
+from disteconometrics.tables import Summary
 from disteconometrics.threads import threads_for
 
 __all__ = ["BinaryResults", "fit_binary", "fit_binary_rows"]
@@ -117,8 +115,8 @@ def fit_binary_rows(
     )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, LikelihoodTests, OtherPackagesNames):
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class BinaryResults(CoefficientAnswers, FittedResult, BinaryAnswers, LikelihoodTests):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
@@ -135,9 +133,6 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
 
     facts: BinaryFacts
     rows: BinaryRows | None = field(default=None, repr=False)
-    coefficients: Array
-    covariance: Covariance
-    use_t: bool
     infinite: Infinite | None = None
     profile: Array | None = None  # of a saved penalised fit: (k, 3), its 95 % limits and signed roots
 
@@ -148,10 +143,6 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
         """The law of the outcome given the index."""
         kernel: Kernel = self.model.kernel
         return kernel
-
-    def labels(self) -> tuple[str, Sequence[str]]:
-        """The outcome and the terms."""
-        return self.spec.outcome.name, self.spec.names
 
     # ---- estimates -----------------------------------------------------------------------------------------
 
@@ -238,10 +229,6 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
     def fit_again(self, data: Any) -> BinaryResults:
         """The result of the same specification on ``data``, by which `attach` knows the rows again."""
         return fit_binary(self.model, self.kernel, data, cov=None, use_t=False, maxiter=1000)
-
-    def solution(self) -> Array:
-        """The coefficients (k,) before those that are infinite are told."""
-        return self.coefficients
 
     # ---- rows ----------------------------------------------------------------------------------------------
 
@@ -383,7 +370,7 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
         """
         own = self.data_rows()
         table, scenario = own.design.table, own.scenario()
-        w = np.ones(scenario.size) if scenario.weights is None else scenario.weights
+        w = or_ones(scenario.weights, scenario.size)
         groups = groups_of(partial(own.column, role="by="), by, w)
         if at is None:
             at = self._curve(table, scenario, variable, None, 1, level).table.index.tolist()
@@ -499,12 +486,6 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
         overall = ("Wald", self.wald_pvalue) if self.covariance.robust else ("LLR", self.llr_pvalue)
         return summary_of(self.model, self.spec, self.facts, self.covariance, self.estimates, overall, level)
 
-    def __repr__(self) -> str:
-        return printable(
-            f"<{type(self.model).__name__} results: {self.spec.formula}, n = {self.nobs:g}, llf = "
-            f"{self.llf:.3f}>"
-        )
-
     def plot_effect(self, variable: str, **options: Any) -> Any:
         """Draw the average predicted probability along a variable with its band; see `plots.effect`."""
         return self.plot("effect", variable, **options)
@@ -535,14 +516,13 @@ class BinaryResults(FittedResult, TakesCovarianceAndT, BinaryAnswers, Likelihood
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, covariance, coefficients, directions of separation, 95 % profile under a penalty."""
-        words, arrays = self.covariance.to_file()
-        arrays["params"] = self.coefficients
+        own, arrays = super().to_file()
         if self.infinite is not None:
             arrays |= {name: a for name, a in asdict(self.infinite).items() if a is not None}
         if self.facts.penalty is not None:
             e = self.estimates
             arrays["profile"] = np.column_stack([e.interval(LEVEL), e.statistic])
-        return {"estimator": self.model.options(), "use_t": self.use_t, "covariance": words}, arrays
+        return own, arrays
 
     @classmethod
     def from_file(cls, saved: SavedResult) -> BinaryResults:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Indices
+from disteconometrics.arrays import Indices, or_ones
 from disteconometrics.data.table import Table
 from disteconometrics.errors import DataError, ExtrapolationWarning, LevelError, OptionError, warn_user
 from disteconometrics.estimators.crossing import Crossing, codes_of
@@ -249,7 +249,7 @@ def shares_beyond(rows: DecompositionRows) -> tuple[float, float]:
     found = []
     for k in (0, 1):
         other, own = rows.fits[1 - k], rows.fits[k].rows
-        w = np.ones(own.size) if own.weights is None else own.weights
+        w = or_ones(own.weights, own.size)
         try:
             X = other.spec.matrix(rows.tables[k]).X
         except LevelError as error:

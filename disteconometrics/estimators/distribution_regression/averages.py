@@ -21,7 +21,14 @@ from disteconometrics.inference.law_functionals import OF_QUANTILES
 from disteconometrics.inference.quantile_bands import HEAP_MASS
 from disteconometrics.inference.simultaneous import spread, sup_critical
 
-__all__ = ["DrawnLaw", "DrawnLaws", "check_index_set", "of_quantiles", "spread_of"]
+__all__ = [
+    "DrawnLaw",
+    "DrawnLaws",
+    "inverted_limits",
+    "of_quantiles",
+    "refuse_quantiles",
+    "spread_of",
+]
 
 MOST_KEPT = 1_000_000  # draws times outcomes up to which laws of draws are kept
 BEYOND = 4.0  # standard errors of F by which a band of quantiles looks beyond its levels
@@ -38,8 +45,8 @@ def of_quantiles(name: Any) -> bool:
     return isinstance(name, str) and (name.startswith(("q[", "median", "ratio[")) or name in OF_QUANTILES)
 
 
-def check_index_set(given: Any) -> tuple[float, float]:
-    """Two levels between 0 and 1, the lower first.
+def refuse_quantiles(names: Sequence[Any]) -> Sequence[Any]:
+    """Functionals that have standard errors under laws of steps.
 
     Raises
     ------
@@ -47,18 +54,39 @@ def check_index_set(given: Any) -> tuple[float, float]:
 
     Examples
     --------
-    >>> check_index_set([0.1, 0.9])
-    (0.1, 0.9)
+    >>> refuse_quantiles(["mean", "gini"])
+    ['mean', 'gini']
     """
-    try:
-        low, high = map(float, given)
-    except (TypeError, ValueError):
-        low, high = 1.0, 0.0
-    if not 0 < low < high < 1:
+    for name in filter(of_quantiles, names):
         raise OptionError(
-            f"index_set={given!r}: give two levels between 0 and 1, the lower first, such as (0.1, 0.9)."
+            f"{name}: quantiles of a law of steps have no standard errors; use .quantiles([0.5]), of some "
+            "rows .counterfactual(rows).quantiles([0.5])."
         )
-    return low, high
+    return names
+
+
+def inverted_limits(F: Array, ends: Array, points: Array, tau: Array, half: Array) -> tuple[Array, Array]:
+    """Limits (q,) of quantiles at levels from F (u,) at thresholds with half-widths (u,) of its limits.
+
+    Between two thresholds nothing is known of F: a lower limit is the threshold below, unless no outcome
+    lies between.
+
+    Examples
+    --------
+    >>> y = np.arange(1.0, 6.0)
+    >>> inverted_limits(y[:4] / 5, y[:4], y, np.array([0.5]), np.full(4, 0.15))
+    (array([2.]), array([4.]))
+    """
+    upper, lower = np.sort(F + half), np.sort(F - half)
+    first = np.searchsorted(upper, tau - SLACK)  # the first threshold at which F may have reached τ
+    below = np.concatenate([[-np.inf], ends])[first]
+    alone = np.searchsorted(points, ends, side="right") - np.searchsorted(
+        points, np.concatenate([[-np.inf], ends[:-1]]), side="right"
+    )
+    reached = np.concatenate([np.where(alone == 1, ends, np.nan), [np.nan]])[first]
+    last = np.searchsorted(lower, tau - SLACK)
+    above = np.concatenate([ends, [np.inf]])[last]
+    return np.where(np.isnan(reached), below, reached), above
 
 
 def spread_of(clusters: int | None) -> tuple[float, float]:
@@ -156,22 +184,8 @@ class DrawnLaw:
         return keep, critical_value(level, self.df) * self.error
 
     def inverted(self, tau: Array, use: Any, half: Array) -> tuple[Array, Array]:
-        """Limits (q,) of quantiles from those of F at the thresholds ``use``.
-
-        Between two thresholds nothing is known of F: a lower limit is the threshold below, unless no outcome
-        lies between.
-        """
-        F, at, points = self.F[use], self.law.ends[use], self.law.points
-        upper, lower = np.sort(F + half[use]), np.sort(F - half[use])
-        first = np.searchsorted(upper, tau - SLACK)  # the first threshold at which F may have reached τ
-        below = np.concatenate([[-np.inf], at])[first]
-        alone = np.searchsorted(points, at, side="right") - np.searchsorted(
-            points, np.concatenate([[-np.inf], at[:-1]]), side="right"
-        )
-        reached = np.concatenate([np.where(alone == 1, at, np.nan), [np.nan]])[first]
-        last = np.searchsorted(lower, tau - SLACK)
-        above = np.concatenate([at, [np.inf]])[last]
-        return np.where(np.isnan(reached), below, reached), above
+        """Limits (q,) of quantiles from those of F at the thresholds ``use``."""
+        return inverted_limits(self.F[use], self.law.ends[use], self.law.points, tau, half[use])
 
     def functionals(self, names: Any, level: float) -> Estimates:
         """Functionals with errors from draws.
@@ -180,11 +194,7 @@ class DrawnLaw:
         ------
         OptionError
         """
-        asked = listed(names)
-        for name in filter(of_quantiles, asked):
-            raise OptionError(
-                f"{name}: quantiles of a law of steps have no standard errors; use .quantiles([0.5])."
-            )
+        asked = refuse_quantiles(listed(names))
         values = np.array([float(evaluate(self.law, f)) for f in asked])
         V = np.atleast_2d(np.cov(self.drawn(asked), rowvar=False)) * self.factor**2
         return Estimates(tuple(functional_name(f) for f in asked), values, V, self.df, level=level)

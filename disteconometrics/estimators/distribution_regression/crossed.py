@@ -85,7 +85,7 @@ def _law(c: Crossing, j: int, k: int, drawn: Draws, elsewhere: list[int]) -> Dra
     if c.own[k] == j:
         return _of(fit, fit.averaged, drawn.levels, drawn, spread)
     covariates: Covariates = fit.covariates(c.tables[k])
-    levels, _ = average_levels(fit.kernel, covariates, fit.limiting, c.averages[k].weights)
+    levels = average_levels(fit.kernel, covariates, fit.limiting, c.averages[k].weights)
     return _of(fit, levels, drawn.elsewhere[elsewhere.index(k)], drawn, spread)
 
 

@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array
+from disteconometrics.distributions.step import StepLaw
 from disteconometrics.errors import OptionError, SeparationWarning, WithheldError, warn_user
 from disteconometrics.estimators.binary.fit import equation_of
 from disteconometrics.estimators.distribution_regression.thresholds import (
     Covariates,
     Draws,
     ThresholdFits,
+    average_levels,
     blocks_above,
     draw_fits,
+    falling_share,
+    levels_of_sample,
     row_weights,
 )
 from disteconometrics.estimators.results import FitFacts
@@ -44,6 +48,8 @@ __all__ = [
     "KERNELS",
     "DistributionFacts",
     "DistributionRows",
+    "FitGaps",
+    "as_computed",
     "drawing_plan",
     "kind_of",
     "separated_words",
@@ -57,14 +63,20 @@ SHOWN = (0.1, 0.25, 0.5, 0.75, 0.9)  # levels of the thresholds in the table of 
 
 @dataclass(frozen=True, kw_only=True)
 class DistributionFacts(FitFacts):
-    """Numbers of a fit that need no rows.
-
-    ``distinct`` outcomes; ``crossings``, the share of rows and neighbouring thresholds at which F fell before
-    it was sorted; ``fit_gap``, the largest difference of the averaged F and the sample's at the thresholds,
-    and ``mean_gap``, that of the means.
-    """
+    """Numbers of a fit that need no rows: ``distinct`` outcomes."""
 
     distinct: Count
+
+
+@dataclass(frozen=True)
+class FitGaps:
+    """How far fitted laws are from laws and from the sample.
+
+    ``crossings``, the share of rows and neighbouring thresholds at which F fell before it was sorted;
+    ``fit_gap``, the largest difference of the averaged F and the sample's at the thresholds, and
+    ``mean_gap``, that of the means.
+    """
+
     crossings: AnyFloat
     fit_gap: AnyFloat
     mean_gap: AnyFloat
@@ -96,6 +108,27 @@ class DistributionRows(FitRows):
         V = influence_covariance(params, None, rows, kind, codes=self.codes, order=self.order, copies=copies)
         return replace(alone, matrix=V, basis=None, inner=None)
 
+    def averaged_levels(self, own: Array) -> Array:
+        """F averaged over the rows (T,), before it is sorted.
+
+        It is the sample's ``own`` (T,) where the score of a constant is zero, at the maximum of a logit.
+        """
+        if self.kernel == LOGISTIC and self.fits.solved and self.fits.has_constant:
+            return own
+        return average_levels(self.kernel, self.covariates, self.fits.params, self.weights)
+
+    def gaps(self, points: Array, shares: Array) -> FitGaps:
+        """How far the fits are from the sample, whose outcomes (m,) have masses (m,)."""
+        fits = self.fits
+        levels = average_levels(self.kernel, self.covariates, fits.params, self.weights)
+        own = levels_of_sample(points, shares, fits.thresholds)
+        law = StepLaw(levels, fits.thresholds, points, shares)
+        return FitGaps(
+            crossings=falling_share(self.kernel, self.covariates, fits.params),
+            fit_gap=float(np.abs(np.sort(levels) - own).max()),
+            mean_gap=float(law.mean() - points @ shares / shares.sum()),
+        )
+
     def errors(self, t: int, kind: CovarianceKind) -> Array:
         """Standard errors (k,) of the coefficients at threshold ``t``."""
         rows = estimation_rows(self.equation(t), np.eye(len(self.names)), kind, self.codes)
@@ -113,10 +146,14 @@ class DistributionRows(FitRows):
         WithheldError
             If clusters are of two columns, or draws failed.
         """
+        drawn = self.drawn(self.draw_weights(kind, count, seed))
+        return drawn.kept(drawn.good)
+
+    def draw_weights(self, kind: CovarianceKind, count: int, seed: Any) -> Array:
+        """The random weights (count, n) of the rows in these draws."""
         copies = self.weights if self.frequency else None
         plan = drawing_plan(kind, self.codes, self.size, copies, sequence_of(seed))
-        drawn = self.drawn(row_weights(plan, self.scaled_weights, count))
-        return drawn.kept(drawn.good)
+        return row_weights(plan, self.scaled_weights, count)
 
     def drawn(self, W: Array, others: Sequence[tuple[Covariates, Array]] = ()) -> Draws:
         """All fits under weights W (B, n), averaged over these rows and others."""
@@ -185,6 +222,11 @@ def kind_of(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKi
             "'HC3', de.Cluster('column') or de.Survey(…)."
         )
     return kind
+
+
+def as_computed(rows: DistributionRows, kind: CovarianceKind, shown: Sequence[int]) -> Covariance | None:
+    """The covariance where clusters or a design have to be read and told of now, None where it can wait."""
+    return None if kind in ("HC0", "HC1") else rows.covariance(kind, shown)
 
 
 def shown_thresholds(fits: ThresholdFits, F: Array) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from disteconometrics import plots
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import TestResult, critical_value
 from disteconometrics.inference.resample import take_rows
@@ -118,7 +118,7 @@ class CoefficientProcess(OtherWords):
         c, table = self.table.index.to_numpy(), rows.design.table.data
         moved = [take_rows(table, kept, **{self.term: v}) for v in (low, high)]
         before, after = (_index(other.distribution(new), c, self.link) for new in moved)
-        w = np.ones(len(x)) if rows.weights is None else rows.weights
+        w = or_ones(rows.weights, len(x))
         with np.errstate(invalid="ignore"):
             each = (after - before) / (high - low)[:, None]
         return pd.Series((w / w.sum()) @ each, index=self.table.index, name=f"{type(other.model).__name__}")

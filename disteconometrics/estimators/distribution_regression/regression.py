@@ -7,24 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Seed
+from disteconometrics.arrays import Seed, or_ones
 from disteconometrics.checks import is_whole, whole
-from disteconometrics.distributions.step import StepLaw
 from disteconometrics.errors import OptionError, OutcomeError
 from disteconometrics.estimators.distribution_regression.fit import (
     KERNELS,
     DistributionFacts,
     DistributionRows,
+    as_computed,
     kind_of,
     shown_thresholds,
     warn_separated,
 )
 from disteconometrics.estimators.distribution_regression.results import DistributionRegressionResults
 from disteconometrics.estimators.distribution_regression.thresholds import (
-    Covariates,
-    average_levels,
     chosen_thresholds,
     fit_thresholds,
+    levels_of_sample,
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -180,34 +179,25 @@ def _fitted(
             "outcome lies. Use fewer columns."
         )
     rows = DistributionRows(read.design, kernel=kernel, fits=fits)
-    mass = np.ones(len(y)) if read.scaled_weights is None else read.scaled_weights
+    mass = or_ones(read.scaled_weights, len(y))
     shares = np.bincount(at, mass).astype(np.float64)
-    levels, crossings = average_levels(kernel, Covariates(read.X, read.offset), fits.params, read.weights)
-    own = np.cumsum(shares)[np.searchsorted(points, thresholds, side="right") - 1] / shares.sum()
-    averaged = StepLaw(levels, thresholds, points, shares)
-    facts = DistributionFacts(
-        **read.facts(),
-        observations=read.observations,
-        distinct=len(points),
-        crossings=crossings,
-        fit_gap=float(np.abs(np.sort(levels) - own).max()),
-        mean_gap=float(averaged.mean() - points @ shares / shares.sum()),
-    )
+    own = levels_of_sample(points, shares, thresholds)
     warn_separated(fits, outcome)
     shown = shown_thresholds(fits, own)
     return DistributionRegressionResults(
         model=model,
         spec=rows.spec,
-        facts=facts,
+        facts=DistributionFacts(**read.facts(), observations=read.observations, distinct=len(points)),
         rows=rows,
         thresholds=thresholds,
         limiting=fits.params,
         separated=fits.separated,
-        averaged=np.sort(levels),
+        averaged=np.sort(rows.averaged_levels(own)),
         points=points,
         shares=shares,
         shown=shown,
-        covariance=rows.covariance(kind, shown),
+        kind=kind,
+        computed=as_computed(rows, kind, shown),
         draws=draws,
         seed=seed,
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
+from disteconometrics.checks import check_index_set, flag
+from disteconometrics.data.table import as_given
+from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.distributions.step import SLACK, StepLaw
 from disteconometrics.errors import (
     FileFormatError,
@@ -18,10 +21,16 @@ from disteconometrics.errors import (
     WithheldError,
 )
 from disteconometrics.estimators.crossing import LEVELS, Crossable, Crossing
+from disteconometrics.estimators.distribution_regression.answers import (
+    DrawnFits,
+    Weighing,
+    effects_of,
+    functionals_of_groups,
+    predictions,
+)
 from disteconometrics.estimators.distribution_regression.averages import (
     DrawnLaw,
     DrawnLaws,
-    check_index_set,
     spread_of,
 )
 from disteconometrics.estimators.distribution_regression.crossed import crossed_laws
@@ -29,6 +38,7 @@ from disteconometrics.estimators.distribution_regression.fit import (
     KERNELS,
     DistributionFacts,
     DistributionRows,
+    FitGaps,
     kind_of,
     separated_words,
 )
@@ -42,19 +52,23 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
     average_levels,
     raw_levels,
 )
+from disteconometrics.estimators.law_answers import groups_of, some
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.fields import Count, Numbers, SavedSeed
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, known_kind
 from disteconometrics.inference.decomposition import check_levels
 from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.law_effects import check_target
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import sequence_of
 from disteconometrics.inference.survey import SHIFT
+from disteconometrics.inference.variable_effects import check_values, warn_outside
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_notes
 from disteconometrics.tables import Summary, number, printable
+from disteconometrics.threads import on_one_thread
 
 __all__ = ["DistributionRegressionResults"]
 
@@ -88,9 +102,11 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     points: Array
     shares: Array
     shown: tuple[int, ...]
-    covariance: Covariance
+    kind: CovarianceKind | None
+    computed: Covariance | None
     draws: int
     seed: Any
+    told: FitGaps | None = None
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficient_process", "coefficients", "quantile_fan")
     kinds: ClassVar[dict[str, str]] = {"process": "coefficient_process"}
@@ -99,6 +115,19 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     def coefficients(self) -> Array:
         """Coefficients (T, k) of 1{y > c} at every threshold, NaN where it is separated."""
         return np.where(self.separated[:, None], np.nan, self.limiting)
+
+    @cached_property
+    def covariance(self) -> Covariance:
+        """Covariance of the coefficients at the thresholds shown, robust ones once they are asked for."""
+        if self.computed is not None:
+            return self.computed
+        rows: DistributionRows = self.data_rows()
+        return rows.covariance(known_kind(self.kind), self.shown)
+
+    @cached_property
+    def gaps(self) -> FitGaps:
+        """Crossings, and how far averages of the fit are from the sample."""
+        return self.told or self.data_rows().gaps(self.points, self.shares)
 
     @property
     def kernel(self) -> Kernel:
@@ -131,7 +160,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
         """The fields that another covariance changes; see `TakesCovariance`."""
         kind = kind_of(cov, self.model.weight_type)
-        return {"covariance": rows.covariance(kind, self.shown), "rows": rows}
+        return {"kind": kind, "computed": rows.covariance(kind, self.shown), "rows": rows}
 
     def solution(self) -> Array:
         """Coefficients of all thresholds, one after the other."""
@@ -142,7 +171,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     @cached_property
     def _draws(self) -> Draws:
         rows: DistributionRows = self.data_rows()
-        return rows.draw(known_kind(self.covariance.kind), self.draws, self.seed)
+        return rows.draw(known_kind(self.kind), self.draws, self.seed)
 
     @cached_property
     def _errors(self) -> dict[int, Array]:
@@ -152,7 +181,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         """Standard errors (k,) at threshold ``t``, kept for the processes of other columns."""
         if t not in self._errors:
             rows: DistributionRows = self.data_rows()
-            self._errors[t] = rows.errors(t, known_kind(self.covariance.kind))
+            self._errors[t] = rows.errors(t, known_kind(self.kind))
         return self._errors[t]
 
     def process(
@@ -217,12 +246,11 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
 
     def distribution(self, new: Any = None) -> StepLaw:
         """The law of the outcome, as the formula writes it, for every row of ``new`` (None: of the fit)."""
-        rows = self.data_rows().covariates if new is None else self.covariates(new)
-        return self.law(raw_levels(self.kernel, rows, self.limiting))
+        return self.law(raw_levels(self.kernel, self.covariates(new), self.limiting))
 
     def covariates(self, new: Any) -> Covariates:
-        """Design and offset of new rows."""
-        coded = self.spec.matrix(new)
+        """Design and offset of new rows, or of those of the fit."""
+        coded = self._rows_of(new)
         return Covariates(coded.X, coded.offset)
 
     def law(self, levels: Array) -> StepLaw:
@@ -236,7 +264,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
 
     def law_over(self, new: Any, shares: Array) -> StepLaw:
         """The law averaged over complete rows with shares (m,)."""
-        return self.law(average_levels(self.kernel, self.covariates(new), self.limiting, shares)[0])
+        return self.law(average_levels(self.kernel, self.covariates(new), self.limiting, shares))
 
     @property
     def drawn(self) -> tuple[int, np.random.SeedSequence]:
@@ -287,15 +315,35 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
     def drawn_average(self) -> DrawnLaw:
         """The law averaged over the rows of the fit with its draws."""
         drawn = self._draws
-        spread = (1 / SHIFT, self._df) if self.covariance.surveyed else spread_of(self.covariance.clusters)
-        return self.drawn_law(self.average(), drawn.levels, drawn.masses, *spread)
+        return self.drawn_law(self.average(), drawn.levels, drawn.masses, *self._spread)
+
+    @property
+    def _spread(self) -> tuple[float, float]:
+        """The factor of spreads of draws, and degrees of freedom of t."""
+        return (1 / SHIFT, self._df) if self.covariance.surveyed else spread_of(self.covariance.clusters)
+
+    @cached_property
+    def _drawn_fits(self) -> DrawnFits:
+        fits = self.kernel, self.average(), self.limiting, self.separated
+        return DrawnFits(*fits, self._draws, *self._spread, self.covariance.clusters)
+
+    def _weighing(self, by: Any, target: str) -> Weighing:
+        """How rows of the fit are averaged, all or in groups."""
+        check_target(target)
+        rows: DistributionRows = self.data_rows()
+        w = np.ones(rows.size) if rows.weights is None else rows.weights
+        groups = [("", w / w.sum())] if by is None else groups_of(partial(rows.column, role="by="), by, w)
+        if target == "sample":
+            return Weighing(groups, None)
+        drawn = rows.draw_weights(known_kind(self.kind), self.draws, self.seed)
+        return Weighing(groups, drawn[self._draws.at])
 
     def drawn_law(self, law: StepLaw, levels: Array, masses: Array, factor: float, df: float) -> DrawnLaw:
         """A law of steps with draws."""
         return DrawnLaw(law, self.separated, levels, masses, factor, df)
 
     def functionals(
-        self, names: Any = ("mean", "std"), *, level: float = 0.95, data: Any = None
+        self, names: Any = ("mean", "std"), *, by: Any = None, level: float = 0.95, data: Any = None
     ) -> Estimates:
         """Functionals of the averaged law with errors from draws: of the population that the rows come from.
 
@@ -303,6 +351,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ----------
         names : functionals such as ``["mean", "std", "gini"]``, or functions of a law; quantiles have limits
             of their own, see `quantiles`.
+        by : a column of the table or a list of them, whose groups (cells) are averaged apart, with one
+            covariance; None for all rows.  Contrasts are ``.linear("mean | d = 1 - mean | d = 0")``.
         level : float, confidence level of the printed table.
         data : the table of the fit, for a result loaded from a file.
 
@@ -316,8 +366,115 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         """
         level = check_level(level)
         if data is not None:
-            return self.attach(data).functionals(names, level=level)
-        return self.drawn_average.functionals(names, level)
+            return self.attach(data).functionals(names, by=by, level=level)
+        if by is None:
+            return self.drawn_average.functionals(names, level)
+        rows, weighing = self.data_rows().covariates, self._weighing(by, "population")
+        return functionals_of_groups(self._drawn_fits, rows, some(names), weighing, level)
+
+    @on_one_thread
+    def effect(
+        self,
+        variable: str,
+        low: Any,
+        high: Any,
+        names: Any = ("mean",),
+        *,
+        by: Any = None,
+        target: str = "population",
+    ) -> Estimates:
+        """Average contrast Σ w_i [m(x_i with the variable at ``high``) − m(x_i with it at ``low``)].
+
+        Parameters
+        ----------
+        variable : a column of the right side.
+        low, high : values or levels of it.
+        names : one or several functionals m of the law of a row, such as ``["mean", "q[0.9]"]``, or functions
+            of a law.  Of the laws averaged at both ends take `counterfactual`.
+        by : a column of the table or a list of them, whose groups are averaged apart; None for all rows.
+        target : {"population", "sample"}
+            Whether errors are those of the population that the rows are from, or take the rows as given.
+
+        Returns
+        -------
+        Estimates
+            With errors from draws.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, NeedsData, WithheldError
+            OptionError also for values further outside those of the fit than these are wide.
+
+        Warns
+        -----
+        ExtrapolationWarning
+            If rows leave the covariates of the fit; it says their share.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.DistributionRegression("foodexp ~ income", thresholds=40).fit(
+        ...     de.datasets.engel(), draws=100, seed=1
+        ... )
+        >>> res.effect("income", 500.0, 1000.0).values.round()
+        array([303.])
+        """
+        asked, rows = some(names), self.data_rows()
+        scenario = rows.scenario()
+        name = scenario.check_variable(variable)
+        check_values(scenario, name, (low, high))
+        ends = [scenario.part(0, rows.size, {name: value}).X for value in (low, high)]
+        warn_outside(name, rows.X, ends)
+        first, second = (Covariates(X, rows.offset) for X in ends)
+        return effects_of(self._drawn_fits, (first, second), asked, self._weighing(by, target))
+
+    @on_one_thread
+    @as_given
+    def predict(
+        self, new: Any = None, names: Any = ("mean",), *, ci: bool = False, level: float = 0.95
+    ) -> Any:
+        """Functionals of the law of each row of ``new``, with errors and limits from draws.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side, or None for the rows of the fit.
+        names : functionals such as ``["mean", "q[0.9]"]``, or functions of a law.
+        ci : bool, whether to give errors and limits; those of quantiles invert limits of F.
+        level : float, confidence level.
+
+        Returns
+        -------
+        DataFrame
+            Index (row, functional); columns estimate, and with ``ci`` std_error (NaN of quantiles, which move
+            in steps), conf_low, conf_high.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, DataError, NeedsData, WithheldError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> model = de.DistributionRegression("foodexp ~ income", thresholds=40)
+        >>> res = model.fit(de.datasets.engel(), seed=1)
+        >>> res.predict({"income": [500.0, 1500.0]}, "q[0.5]")["estimate"].round().tolist()
+        [348.0, 865.0]
+        """
+        asked, level, coded = some(names), check_level(level), self._rows_of(new)
+        numbers: tuple[Array, ...]
+        if flag(ci, "ci"):
+            numbers = predictions(self._drawn_fits, Covariates(coded.X, coded.offset), asked, level)
+        else:
+            law = self.distribution(new)
+            numbers = (np.stack([evaluate(law, f) for f in asked], axis=-1),)
+        named = list(map(functional_name, asked))
+        index = pd.MultiIndex.from_product([coded.index, named], names=["row", "functional"])
+        columns = ("estimate", "std_error", "conf_low", "conf_high")
+        return pd.DataFrame({c: a.ravel() for c, a in zip(columns, numbers, strict=False)}, index=index)
+
+    def _rows_of(self, new: Any) -> Any:
+        """Rows of a table, or those of the fit: design, offset and index."""
+        return self.data_rows() if new is None else self.spec.matrix(new)
 
     def _refitting(self) -> Refitting:
         rows, shown = self.data_rows(), list(self.shown)
@@ -327,18 +484,18 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         return refitting(
             self.model.at(tuple(map(float, at))),
             rows,
-            self.covariance.kind,
+            self.kind,
             outcome=rows.y,
             law=law,
             truth=self.params.to_dict(),
-            options={"cov": self.covariance.kind, "seed": 0},
+            options={"cov": self.kind, "seed": 0},
         )
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-        level, f, outcome = check_level(level), self.facts, self.spec.outcome.name
+        level, f, gaps, outcome = check_level(level), self.facts, self.gaps, self.spec.outcome.name
         left = (
             ("Outcome", outcome),
             ("Formula", self.spec.formula),
@@ -348,8 +505,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         right = (
             ("Observations", observations_text(f.given, f.rows, f.observations, self.model.weight_type)),
             ("Thresholds", f"{len(self.thresholds)} of {f.distinct} values"),
-            ("Crossings sorted", f"{100 * f.crossings:.2f} %"),
-            ("Fit gap of F", f"{f.fit_gap:.1e}"),
+            ("Crossings sorted", f"{100 * gaps.crossings:.2f} %"),
+            ("Fit gap of F", f"{gaps.fit_gap:.1e}"),
         )
         weights = "the design's" if self.covariance.surveyed else "exponential"
         notes = [
@@ -357,8 +514,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
             "the opposite one"
             + ("." if self.model.link != "cloglog" else ", and are others with a cloglog."),
             self._threshold_note(),
-            f"Fit gap: the averaged law less the sample's, {f.fit_gap:.1e} in F, {number(f.mean_gap)} in the "
-            "mean.",
+            f"Fit gap: the averaged law less the sample's, {gaps.fit_gap:.1e} in F, {number(gaps.mean_gap)} "
+            "in the mean.",
             self.covariance.note,
             f"Bands and tests: {self.draws} draws of {weights} weights, seed {self.seed}.",
         ]
@@ -397,6 +554,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
             "shares": self.shares,
         }
         own = {"estimator": asdict(self.model), "covariance": words, "shown": list(self.shown)}
+        own["gaps"] = asdict(self.gaps)
         return {**own, "draws": self.draws, "seed": self.seed}, arrays
 
     @classmethod
@@ -412,8 +570,13 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         if separated[list(header.shown)].any():
             raise FileFormatError("a threshold shown is separated")
         StepLaw(arrays["averaged"], arrays["thresholds"], arrays["points"], arrays["shares"])
+        fields = header.fields_of(saved, arrays)
+        covariance: Covariance = fields.pop("covariance")
         return cls(
-            **header.fields_of(saved, arrays),
+            **fields,
+            kind=covariance.kind,
+            computed=covariance,
+            told=header.gaps,
             thresholds=arrays["thresholds"],
             limiting=arrays["params"],
             separated=separated,
@@ -431,6 +594,7 @@ class _Header(CovarianceHeader):
     """The header of a file."""
 
     facts: DistributionFacts
+    gaps: FitGaps
     shown: list[Count]
     draws: Count
     seed: SavedSeed

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.checks import size_error
 from disteconometrics.errors import (
@@ -21,7 +21,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.inference.resample import ResamplingPlan
 from disteconometrics.likelihoods.index_model import IndexModel
-from disteconometrics.likelihoods.logistic import Kernel
+from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel, even_odds
 from disteconometrics.optim.batched import CONVERGED, maximise_cuts, share, solve_shared
 from disteconometrics.optim.limit import limit_of
 from disteconometrics.optim.newton import (
@@ -43,7 +43,9 @@ __all__ = [
     "average_levels",
     "chosen_thresholds",
     "draw_fits",
+    "falling_share",
     "fit_thresholds",
+    "levels_of_sample",
     "row_weights",
 ]
 
@@ -52,6 +54,7 @@ FAR = 40.0  # index of a separated row in the limit: its probability is one to t
 CACHED = 32_000  # draws × rows at a time, arrays that stay in the cache
 TOGETHER = 3  # thresholds from which they are fitted together
 WELL = 1_000.0  # condition of the design up to which they are: rounding costs their coefficients 1e-13
+CONSTANT = 1e-13  # by which a sum of columns may miss a constant
 LOST = 0.02  # share of draws that may fail before nothing is said of what they give
 
 
@@ -125,6 +128,19 @@ class ThresholdFits:
     coordinates: Array
     whitening: Whitening | None
     white: Block | None
+
+    @property
+    def solved(self) -> bool:
+        """Whether all fits were made together, so that their scores are zero."""
+        return not bool(np.isnan(self.coordinates).any())
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether columns of fits that were made together add up to a constant."""
+        if self.white is None:
+            return False
+        Z = np.asarray(self.white.X)
+        return bool(np.abs(Z @ Z.mean(axis=0) - 1).max() < CONSTANT)
 
     def together(self, kernel: Kernel, t: int) -> tuple[Maximum, list[Block]]:
         """The maximum at threshold ``t`` of those fitted together, with its information and white rows."""
@@ -241,24 +257,49 @@ class Covariates(NamedTuple):
 
 def raw_levels(kernel: Kernel, rows: Covariates, params: Array) -> Array:
     """P(Y ≤ c | x) (m, T) of rows at the thresholds of ``params`` (T, k), before they are sorted."""
+    eta = rows.indices(params)
     with np.errstate(all="ignore"):
-        p = np.asarray(kernel.probability(rows.indices(params)))
-        return np.subtract(1.0, p, out=p)
+        quick = kernel == LOGISTIC
+        p = even_odds(np.negative(eta, out=eta)) if quick else np.asarray(kernel.probability(eta))
+        return np.asarray(np.subtract(1.0, p, out=p))
 
 
-def average_levels(
-    kernel: Kernel, rows: Covariates, params: Array, weights: Array | None
-) -> tuple[Array, float]:
-    """F averaged over rows (T,), and the share of neighbouring thresholds at which a row's F falls."""
-    total, mass, falls = np.zeros(len(params)), 0.0, 0
-    step, n = max(1, 4 * CACHED // len(params)), len(rows.X)
-    for i in range(0, n, step):
-        F = raw_levels(kernel, rows.part(slice(i, i + step)), params)
-        w = np.ones(len(F)) if weights is None else weights[i : i + step]
+def average_levels(kernel: Kernel, rows: Covariates, params: Array, weights: Array | None) -> Array:
+    """F averaged over rows (T,), before it is sorted."""
+    total, mass = np.zeros(len(params)), 0.0
+    for part in _parts_of(rows, len(params)):
+        F = raw_levels(kernel, rows.part(part), params)
+        w = np.ones(len(F)) if weights is None else weights[part]
         total += w @ F
         mass += float(w.sum())
-        falls += int((np.diff(F, axis=1) < -1e-12).sum())
-    return total / mass, falls / max(1, n * (len(params) - 1))
+    return total / mass
+
+
+def falling_share(kernel: Kernel, rows: Covariates, params: Array) -> float:
+    """The share of rows and neighbouring thresholds at which F falls."""
+    falls = sum(
+        int((np.diff(raw_levels(kernel, rows.part(part), params), axis=1) < -1e-12).sum())
+        for part in _parts_of(rows, len(params))
+    )
+    return falls / max(1, len(rows.X) * (len(params) - 1))
+
+
+def _parts_of(rows: Covariates, thresholds: int) -> Iterator[slice]:
+    """Rows by the part, whose levels at all thresholds stay in the cache."""
+    step = max(1, CACHED // thresholds)
+    return (slice(i, i + step) for i in range(0, len(rows.X), step))
+
+
+def levels_of_sample(points: Array, shares: Array, thresholds: Array) -> Array:
+    """F of the sample (T,), whose outcomes (m,) have masses (m,), at thresholds of at least the first.
+
+    Examples
+    --------
+    >>> levels_of_sample(np.array([1.0, 2.0]), np.array([3.0, 1.0]), np.array([1.5]))
+    array([0.75])
+    """
+    below = np.searchsorted(points, thresholds, side="right") - 1
+    return np.asarray(np.cumsum(shares)[below] / shares.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +308,8 @@ class Draws:
 
     ``params`` (B, S, k) of the S thresholds that are not separated, ``levels`` (B, T) averaged F at all,
     sorted, ``masses`` (B, m) of the distinct outcomes under the weights of each draw, ``elsewhere`` the same
-    F (B, T) averaged over other rows, ``good`` (B,) draws in which every fit was reached.
+    F (B, T) averaged over other rows, ``good`` (B,) draws in which every fit was reached; ``at`` (B,) says
+    which of those that were made they are.
     """
 
     params: Array
@@ -275,11 +317,13 @@ class Draws:
     masses: Array
     elsewhere: tuple[Array, ...]
     good: Mask
+    at: Indices
 
     def kept(self, good: Mask) -> Draws:
         """Some of the draws."""
         elsewhere = tuple(F[good] for F in self.elsewhere)
-        return Draws(self.params[good], self.levels[good], self.masses[good], elsewhere, self.good[good])
+        own = self.params[good], self.levels[good], self.masses[good]
+        return Draws(*own, elsewhere, self.good[good], self.at[good])
 
 
 @on_one_thread
@@ -331,7 +375,7 @@ def draw_fits(
             f"Leave out the outermost thresholds, or columns with few rows."
         )
     sorted_elsewhere = tuple(np.sort(F, axis=1) for F in elsewhere)
-    return Draws(params, np.sort(levels, axis=1), masses, sorted_elsewhere, good)
+    return Draws(params, np.sort(levels, axis=1), masses, sorted_elsewhere, good, np.arange(count))
 
 
 def _shares(W: Array) -> Array:

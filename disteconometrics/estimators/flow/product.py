@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.errors import HardEdgeWarning, OptionError
 from disteconometrics.estimators.flow.alternative import (
@@ -72,7 +72,7 @@ class _Orders(NamedTuple):
         n, parts = self.left_out.shape[1], self.parts[best]
         if n < LEAST_ROWS or parts[0].flow.structure.covariates:
             return False
-        behind = (self.pooled - self.left_out[best]) @ (np.ones(n) if self.mass is None else self.mass)
+        behind = (self.pooled - self.left_out[best]) @ or_ones(self.mass, n)
         rows = [(part.flow.base, part.data_rows().smooth.z) for part in parts]
         return evenly_spread(
             np.column_stack([BASES[base].cdf(z) for base, z in rows]), float(behind), self.mass
@@ -179,7 +179,7 @@ def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
         model,
         products,
         count,
-        loglik=float(contributions @ (np.ones(read.size) if fits.mass is None else fits.mass)),
+        loglik=float(contributions @ or_ones(fits.mass, read.size)),
         trials=trials,
         rival=words,
     )

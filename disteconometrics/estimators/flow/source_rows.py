@@ -19,8 +19,9 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import columns
+from disteconometrics.data.batches import Batch
 from disteconometrics.data.design import Design, RowCount
-from disteconometrics.data.stream import Batch, StreamDesign
+from disteconometrics.data.stream import StreamDesign
 from disteconometrics.data.table import Column, Table
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsRows

@@ -25,7 +25,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, or_ones
 from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.spline_fit import (
@@ -134,7 +134,7 @@ class SplineResampling:
         _, rows, copies, few, whole = self.close
         if len(few) == 1:
             return _drawn(whole, weights, together)[0]
-        once = np.ones(1) if copies is None else copies
+        once = or_ones(copies, 1)
         some = slice(None) if rows is None else rows
         tried = [_moved(f, COMPARED) for f in _drawn(few, weights[some] / once, together[some] / once)]
         half = _thinned(tried[0].sample)

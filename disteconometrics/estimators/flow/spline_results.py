@@ -62,7 +62,7 @@ from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.inference.variable_effects import Seen
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.row_sums import RowTransform
-from disteconometrics.tables import Summary, printable
+from disteconometrics.tables import Summary
 
 __all__ = ["FlowResults", "fit_density", "fit_spline"]
 
@@ -143,7 +143,7 @@ class SavedAnswers(NamedTuple):
     target: str = "population"  # whose errors the estimates have
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
     """A fitted density: laws, functionals with standard errors, effects, bands, summary.
 
@@ -592,11 +592,6 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         if self._kept is not None:
             return self._kept.effects
         return self.effects() if self.flow.structure.covariates else None
-
-    def __repr__(self) -> str:
-        return printable(
-            f"<FlowDensity results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
-        )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, flow, both solutions, and the functionals with their limits."""

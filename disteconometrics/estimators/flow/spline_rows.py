@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.checks import check_far
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.stream import StreamDesign
@@ -321,7 +321,7 @@ def _facts(fitted: Fitted, rows: FlowRows, support: Support) -> FlowFacts:
     slope = _log_slopes(
         s, support, rows.y
     )  # so that criteria are in units of the outcome, whatever its support
-    w = np.ones(len(s.y)) if s.weights is None else s.weights
+    w = or_ones(s.weights, len(s.y))
     shift = float(w @ slope)
     gain, error = _gain(fitted, w)
     return FlowFacts(

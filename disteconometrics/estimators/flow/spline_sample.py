@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import Array, Indices, Mask, or_ones
 from disteconometrics.data.recorded import Records
 from disteconometrics.distributions.support import LINE, Support
 from disteconometrics.estimators.flow.own_units import line_in_own_units
@@ -137,7 +137,7 @@ class SplineSample:
         """Observations that have a density."""
         if self.records is None:
             return self.observations
-        w = np.ones(len(self.y)) if self.weights is None else self.weights
+        w = or_ones(self.weights, len(self.y))
         return float(w @ self.records.exact)
 
     @cached_property
@@ -280,7 +280,7 @@ def centre_of(s: SplineSample) -> Centre:
     if not K:
         return Centre(origin, np.zeros(0), np.zeros(0), _spread(s, e))
     Z, means, sd = _standardised(s.X, s.weights)
-    w = np.ones(len(e)) if s.weights is None else s.weights
+    w = or_ones(s.weights, len(e))
     root = np.sqrt(w)
     b = np.linalg.lstsq(Z * root[:, None], e * root, rcond=None)[0]
     low, high = quantiles(s, e - Z @ b, [0.25, 0.75])

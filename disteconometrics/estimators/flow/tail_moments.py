@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.inference.influence_functions import equal_rows
 from disteconometrics.inference.law_effects import Averaged, Estimation, estimates_of
 from disteconometrics.inference.law_functionals import MOMENTS
@@ -43,7 +43,7 @@ class OfSample(NamedTuple):
     @classmethod
     def of(cls, y: Array, weights: Array | None, *, counts: bool) -> OfSample:
         """From outcomes (n,) and their weights (n,), which count them or not."""
-        w = np.ones(len(y)) if weights is None else weights
+        w = or_ones(weights, len(y))
         mean = float(w @ y / w.sum())
         std = float(np.sqrt(w @ np.square(y - mean) / w.sum()))
         return cls(mean, std, float(y.max()), equal_rows(w, counts))

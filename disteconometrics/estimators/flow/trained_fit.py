@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, Seed, as_floats
+from disteconometrics.arrays import Array, Indices, Seed, as_floats, or_ones
 from disteconometrics.checks import check_far
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.support import Support
@@ -121,7 +121,7 @@ class Training:
         """Log-likelihood of rows, summed over observations, in the outcomes' units."""
         data, slope = self.on_line(rows)
         contributions = flow.logpdf(data.Y, data.X if data.X.shape[1] else np.zeros((1, 0)))
-        w = np.ones(len(data.Y)) if data.weights is None else data.weights
+        w = or_ones(data.weights, len(data.Y))
         return float(w @ contributions) + slope * float(w.sum())
 
     def refitted(self, rows: JointFitRows, take: Indices, seed: int) -> FittedFlow:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, or_ones
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
@@ -221,7 +221,7 @@ class ConditionalQuantiles:
     def of_rows(cls, net: QuantileNet, X: Array, weights: Array | None) -> ConditionalQuantiles:
         """The net with the quantiles of rows with covariates (n, c) and weights (n,)."""
         q = net.quantiles(X)
-        mass = np.ones(len(X)) if weights is None else weights
+        mass = or_ones(weights, len(X))
         return cls(net, q.ravel(), np.repeat(mass, q.shape[1]))
 
     @property

@@ -55,7 +55,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import MOST_SPREADS, Adam, AdamW, Trainer
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.tables import Summary, printable
+from disteconometrics.tables import Summary
 from disteconometrics.transport.losses import Loss, Sinkhorn, Sliced, Sorted
 
 __all__ = ["TransportDensity", "TransportDensityResults"]
@@ -256,7 +256,7 @@ def _blocks(rows: JointFitRows, sampler: Any, rng: np.random.Generator, size: in
     return (rows.Y[rng.choice(rows.size, size=size, p=shares)] for _ in repeat(None))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TransportDensityResults(FittedResult):
     """A law by transport: draws, distribution function, quantiles, functionals.
 
@@ -381,9 +381,6 @@ class TransportDensityResults(FittedResult):
         notes += rows_dropped(f)
         sections = (law_section(self.estimates, f"Law of {names}"), *found.sections(f))
         return Summary("Transport Density Results", (tuple(left), tuple(right)), sections, tuple(notes))
-
-    def __repr__(self) -> str:
-        return printable(f"<TransportDensity results: {self.spec.formula}, n = {self.nobs:g}>")
 
     # ---- files ---------------------------------------------------------------------------------------------
 

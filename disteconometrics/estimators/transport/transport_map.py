@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, as_floats
+from disteconometrics.checks import check_index_set
 from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -21,7 +22,7 @@ from disteconometrics.inference.estimates import Estimates, check_level, critica
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.quantile_bands import Ranks, difference_limits
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.tables import Section, Summary, number, p_value, printable
+from disteconometrics.tables import Section, Summary, number, p_value
 from disteconometrics.threads import on_one_thread
 from disteconometrics.transport import discrete
 
@@ -92,17 +93,8 @@ class TransportMap(Specification):
         ------
         OptionError
         """
-        try:
-            low, high = map(float, self.index_set)
-        except (TypeError, ValueError):
-            low, high = 1.0, 0.0
-        if not 0 < low < high < 1:
-            raise OptionError(
-                f"index_set={self.index_set!r}: give two levels between 0 and 1, the lower first, such as "
-                f"(0.05, 0.95)."
-            )
         check_columns(weights=self.weights, weight_type=self.weight_type)
-        return {"index_set": (low, high)}
+        return {"index_set": check_index_set(self.index_set)}
 
     @on_one_thread
     def fit(self, data: Any, *, cluster: str | None = None) -> TransportMapResults:
@@ -227,7 +219,7 @@ def _effects(ranks: Sequence[Ranks], levels: Array, level: float, index_set: tup
     )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TransportMapResults(FittedResult):
     """Two groups matched: quantile effects with limits and uniform band, the map, counterfactual outcomes.
 
@@ -425,9 +417,6 @@ class TransportMapResults(FittedResult):
             sections = (_effects_section(self._table(level), level), *sections)
             notes = (*_effects_notes(f, self.model.index_set, self.cluster), *notes)
         return Summary("Transport Map, two groups", (left, right), sections, notes)
-
-    def __repr__(self) -> str:
-        return printable(f"<TransportMap results: {self.model.formula}, n = {self.facts.observations:.0f}>")
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification and clusters; effects by confidence level as arrays."""
