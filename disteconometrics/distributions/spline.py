@@ -130,10 +130,17 @@ class SplineLaw(Law):
         if known is not None and np.array_equal(known[0], y):
             return known[1:]
         r = (self.domain.to_line(y) - self.location[rows, None]) / self.scale
-        found = transform(self._curves.pieces(rows), r)
+        few = y.shape[1] <= FEW and not self._curves.held and bool(np.isfinite(r).all())
+        found = self._at_few(rows, r) if few else transform(self._curves.pieces(rows), r)
         if y.shape[1] <= FEW:
             self._last[key] = (y.copy(), *found)
         return found
+
+    def _at_few(self, rows: slice, r: Array) -> tuple[Array, Array]:
+        """h and ∂h/∂r (m, q) of rows at r (m, q) from coefficients: tables of all pieces take longer."""
+        forms = [self.basis.evaluate(own) for own in r.T]
+        h, slope = (np.einsum("ij,qij->iq", self.slopes[rows], np.array(f)) for f in zip(*forms, strict=True))
+        return self.intercept[rows, None] + h, slope
 
     @cached_property
     def _last(self) -> dict[tuple[int, int], tuple[Array, Array, Array]]:
