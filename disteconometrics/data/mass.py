@@ -5,17 +5,18 @@ from __future__ import annotations
 import ast
 import copy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
-from disteconometrics.arrays import Indices, Mask, as_floats
+from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.data.design import Design, RowCount
 from disteconometrics.data.formula import split_sides
 from disteconometrics.data.outcome import Outcome
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.recorder_calls import layers_of
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.data.syntax import function_name, spell
+from disteconometrics.data.syntax import SPELLED, function_name, spell
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import CollinearityError, OutcomeError
 
@@ -27,13 +28,14 @@ class Halves:
     """Both designs with the right side of the whole: all rows by whether they are off the mass, and the rest.
 
     ``kept`` (m,) are the positions of the rest among the rows, ``point`` is where the mass is, in units of
-    the outcome.
+    the outcome, and so many rows lie ``outside`` of the columns of the rest.
     """
 
     occurs: Design
     rest: Design
     kept: Indices
     point: float
+    outside: int
 
 
 def mass_point(spec: DesignSpec) -> float:
@@ -76,8 +78,7 @@ def halves(design: Design) -> Halves:
     assert records.at_mass is not None
     point, kept = mass_point(design.spec), np.flatnonzero(~records.at_mass)
     rest, occurs = _of_rest(design, records.rows(kept), kept), _occurrence(design, ~records.at_mass)
-    _check_varies(design, kept)
-    return Halves(occurs, rest, kept, point)
+    return Halves(occurs, rest, kept, point, _checked_outside(design, rest.X))
 
 
 def _occurrence(design: Design, off: Mask) -> Design:
@@ -98,8 +99,7 @@ def _of_rest(design: Design, records: Records, kept: Indices) -> Design:
     """The rows off the mass, with the left side without it."""
     spec = design.spec
     recorders = spec.outcome.recorders[:-1]
-    left = _WithoutMass().visit(copy.deepcopy(spec.parsed.left.node))
-    formula = f"{spell(left)} ~ {split_sides(spec.formula)[1]}"
+    formula = f"{_without_mass(spec.parsed.left.node)} ~ {split_sides(spec.formula)[1]}"
     own = replace(spec, formula=formula, outcome=replace(spec.outcome, recorders=recorders))
     told = Records(records.lower, records.upper) if recorders else None
     of = design.kept
@@ -116,23 +116,35 @@ def _of_rest(design: Design, records: Records, kept: Indices) -> Design:
     )
 
 
+@lru_cache(SPELLED)
+def _without_mass(left: ast.expr) -> str:
+    """A left side without its mass, as a formula would write it."""
+    return spell(_WithoutMass().visit(copy.deepcopy(left)))
+
+
 class _WithoutMass(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
         return node.args[0] if function_name(node.func) == "mass" else node
 
 
-def _check_varies(design: Design, kept: Indices) -> None:
-    """Refuse columns in which only rows at the mass differ: nothing tells the law of the rest there."""
-    X, names = design.X, design.spec.names
-    still = (np.ptp(X[kept], axis=0) == 0) & (np.ptp(X, axis=0) > 0)
+def _checked_outside(design: Design, own: Array) -> int:
+    """Rows outside the range that columns have in ``own`` rows (m, k).
+
+    Columns in which only others differ are refused: nothing tells the law of the rest there.
+    """
+    X, inside = (np.ascontiguousarray(rows.T) for rows in (design.X, own))  # long inner loops are quick
+    low, high = inside.min(axis=1), inside.max(axis=1)
+    beyond = (low[:, None] > X) | (high[:, None] < X)
+    still = (low == high) & beyond.any(axis=1)
     if still.any():
         outcome, at = design.spec.outcome.name, design.spec.outcome.recorders[-1].at
-        gone = [n for n, s in zip(names, still, strict=True) if s]
+        gone = [n for n, s in zip(design.spec.names, still, strict=True) if s]
         one = len(gone) == 1
         raise CollinearityError(
-            f"Among the {len(kept)} rows whose {outcome} is not {at:g}, {list_names(gone, 6)} "
+            f"Among the {len(own)} rows whose {outcome} is not {at:g}, {list_names(gone, 6)} "
             f"{'does' if one else 'do'} not vary: all rows with another value are at the mass, so that "
             f"nothing tells the law of the rest there. Merge levels, leave these rows out, or leave the "
             f"column{'s' * (not one)} out"
         )
+    return int(beyond.any(axis=0).sum())

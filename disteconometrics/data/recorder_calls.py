@@ -9,13 +9,14 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from disteconometrics.arrays import as_floats
 from disteconometrics.data.recorded import RECORDERS, Recorder
-from disteconometrics.data.syntax import function_name, option_of, spell
+from disteconometrics.data.syntax import SPELLED, function_name, option_of, spell
 from disteconometrics.data.transforms import INFINITE, TRANSFORMS
 from disteconometrics.errors import FormulaError
 
@@ -165,6 +166,7 @@ def recorders_of(node: ast.expr) -> tuple[Recorder, ...]:
     return tuple(map(recorder_of, reversed(layers_of(node)[1]))) if is_recorded(node) else ()
 
 
+@lru_cache(SPELLED)
 def outcome_name(node: ast.expr) -> str:
     """The outcome without its recorders, as a formula would write it.
 
@@ -202,6 +204,7 @@ class _Bare(ast.NodeTransformer):
 # ---- the numbers of a recorder -----------------------------------------------------------------------------
 
 
+@lru_cache(SPELLED)
 def recorder_of(call: ast.Call) -> Recorder:
     """A recorder with the numbers that the formula gives it."""
     name, text = function_name(call.func), spell(call)

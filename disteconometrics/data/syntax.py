@@ -9,6 +9,7 @@ import ast
 import copy
 import keyword
 import re
+from functools import lru_cache
 from types import NoneType
 
 from disteconometrics.data.transforms import (
@@ -24,6 +25,7 @@ from disteconometrics.errors import FormulaError, UnsafeFormulaError
 
 __all__ = [
     "MAX_DEPTH",
+    "SPELLED",
     "function_name",
     "infinite_variables",
     "option_of",
@@ -32,6 +34,7 @@ __all__ = [
     "variables_of",
 ]
 
+SPELLED = 1024  # expressions whose spelling is kept: formulas are parsed once, and their trees stay
 MAX_DEPTH = 100  # nested brackets, and levels of a syntax tree: both are recursions in Python's own parser
 
 _AS = re.compile(r"(as\.\w+)\s*\(")
@@ -264,6 +267,7 @@ class _Spelling(ast.NodeTransformer):
         return node if plain else ast.Name(f"`{node.id}`", node.ctx)
 
 
+@lru_cache(SPELLED)
 def spell(node: ast.expr) -> str:
     """Return formulaic's spelling of a checked expression, as ``I(x ** 2)``, with backticks where needed.
 

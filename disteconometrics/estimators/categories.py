@@ -3,56 +3,38 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
-import pandas as pd
 from scipy import special
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.checks import flag, size_error, whole
 from disteconometrics.data.formula import parse_formula, split_top_level
-from disteconometrics.data.scenario import Scenario
-from disteconometrics.data.spec import DesignSpec
-from disteconometrics.data.table import as_given
-from disteconometrics.distributions.categorical import Categorical
 from disteconometrics.errors import (
     CollinearityError,
     ConvergenceWarning,
-    FileFormatError,
     OptionError,
     SeparationError,
     WithheldError,
     warn_user,
 )
-from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
-from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio, check_same_rows
-from disteconometrics.estimators.binary.margins import (
-    MarginsResults,
-    asked_of,
-    check_ranges,
-    margins_of,
-    questions_of,
-)
-from disteconometrics.estimators.refit import refitting_result
-from disteconometrics.estimators.results import CoefficientAnswers, CoefficientsHeader, FitFacts, SavedResult
+from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio
+from disteconometrics.estimators.results import CoefficientAnswers, FitFacts
 from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.estimators.specification import Specification, statsmodels_cov
-from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
+from disteconometrics.fields import AnyFloat, Count, Negative, Positive
 from disteconometrics.inference.covariance import (
-    COVARIANCE_ARRAYS,
     CovarianceKind,
     covariance,
     refuse_leverages,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import TestResult, check_level, chi2_test
-from disteconometrics.inference.marginal_effects import Question
-from disteconometrics.inference.protocols import MEstimate, Refitting, ScoreSource
+from disteconometrics.inference.protocols import MEstimate, ScoreSource
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.concave import ConcaveMaximum, inverse_root
@@ -62,32 +44,27 @@ from disteconometrics.optim.wording import describe_collinearity, describe_separ
 from disteconometrics.report.summary import (
     clusters_notes,
     estimates_section,
-    observations_text,
     rows_dropped,
     weights_notes,
 )
 from disteconometrics.tables import Section, Summary, number, p_value
 
 __all__ = [
-    "CategoryAnswers",
     "CategoryFacts",
     "CategoryRows",
     "MaximumFacts",
     "MultiIndexAnswers",
     "MultiIndexEstimator",
-    "Predicted",
     "checked_base",
     "equation_of",
     "named_columns",
     "probability_limits",
     "refuse_separation",
-    "restored",
     "share_loglik",
     "warn_fit",
     "whitened_columns",
 ]
 
-GRID = 60  # values along a number
 R = TypeVar("R")
 
 
@@ -529,248 +506,6 @@ class MultiIndexAnswers(CoefficientAnswers):
             notes.append(f"The iterations did not converge: Newton decrement {f.decrement:.1e}.")
         notes += rows_dropped(f)
         return Summary(title, (left, right), self.sections(level), tuple(notes))
-
-
-class Predicted(NamedTuple):
-    """Probabilities (m, J) of rows, what gives the gradients (m, k) of log P(y = j), and the pandas index."""
-
-    p: Array
-    gradient: Callable[[int], Array]
-    index: Any
-
-
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class CategoryAnswers(MultiIndexAnswers):
-    """What results of one outcome in several categories share: predictions, its law, its refitting.
-
-    Examples
-    --------
-    >>> import disteconometrics as de
-    >>> res = de.MultinomialLogit("GRADE ~ GPA").fit(de.datasets.spector())
-    >>> isinstance(res, CategoryAnswers), res.predict({"GPA": [3.0]}).round(2).to_numpy().tolist()
-    (True, [[0.77, 0.23]])
-    """
-
-    facts: CategoryFacts
-
-    @abstractmethod
-    def predicted(self, new: Any) -> Predicted:
-        """Probabilities of the categories for new rows, None for those of the fit."""
-
-    @abstractmethod
-    def probabilities(self, X: Array, offset: Array | None) -> Array:
-        """P(y = j) (m, J) of rows of the design (m, K) with all its columns."""
-
-    @abstractmethod
-    def average_effects(
-        self, rows: Scenario, questions: Sequence[Question], means: bool
-    ) -> tuple[Array, Array]:
-        """Effects (q, J) of questions, averaged or at the mean row, and gradients (q, J, p)."""
-
-    def margins(self, variables: Any = None, *, at: Any = "overall", level: float = 0.95) -> MarginsResults:
-        """Average marginal effects on the probability of every category, through the formula.
-
-        Effects of a variable sum to zero over the categories.
-
-        Parameters
-        ----------
-        variables : str, list of str, dict or None
-            None takes every variable of the right side.  Numbers get the derivative; text, categories,
-            true/false, ``C(x)`` and 0–1 columns the difference of each level from the first.  A dict
-            chooses: ``{"kids": (0, 1)}``, ``{"d": "derivative"}``.
-        at : "overall", "mean" or dict
-            Average over the rows, the effect at the average row, or the average with some variables fixed.
-        level : float, confidence level of the table.
-
-        Returns
-        -------
-        MarginsResults
-            A row for each effect and category, named ``"income [boat]"``; errors are those of the estimates
-            for these very rows (delta method).
-
-        Raises
-        ------
-        OptionError, MissingColumnError, LevelError, DataError, NeedsData
-
-        Warns
-        -----
-        ExtrapolationWarning
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> res = de.MultinomialLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
-        >>> bool(abs(res.margins().params.sum()) < 1e-12)
-        True
-        """
-        level, rows = check_level(level), self.data_rows().scenario()
-        if not isinstance(at, Mapping) and at not in ("overall", "mean"):
-            raise OptionError(
-                f"at={at!r} is not known; use 'overall', 'mean' or a dict such as {{'age': 40}}."
-            )
-        asked, skipped = asked_of(rows, variables, "dydx")
-        questions, where = questions_of(rows, asked, at)
-        check_ranges(self.seen, rows, asked, at)
-        values, gradients = self.average_effects(rows, questions, at == "mean")
-        names = tuple(f"{q.name} [{level}]" for q in questions for level in self.levels)
-        notes = ["Effects on the probability of each category, in brackets.", *skipped]
-        moves = gradients.reshape(len(names), -1)
-        return margins_of(
-            self, names, values.ravel(), moves, where=where, rows=rows.size, notes=notes, level=level
-        )
-
-    def probability_shares(self, variable: str, *, at: Any = None, rows: int = 10_000) -> pd.DataFrame:
-        """Average probabilities of the categories along a variable, the others as observed.
-
-        `plots.shares` draws them.
-
-        Parameters
-        ----------
-        variable : str, a column on the right side of the formula.
-        at : values (m,) of the variable; None takes 60 from the 1st to the 99th percentile of the rows, or
-            every level.
-        rows : int, at most so many rows, evenly spaced, are averaged.
-
-        Returns
-        -------
-        pandas DataFrame (m, J)
-            By value of the variable, with a column for each category.
-
-        Raises
-        ------
-        MissingColumnError, NeedsData, OptionError, LevelError, DataError
-        """
-        some = self.data_rows().scenario().thinned(whole(rows, "rows", 1))
-        name = some.check_variable(variable)
-        values = _values_along(some, name) if at is None else list(np.atleast_1d(np.asarray(at)))
-        if not values:
-            raise OptionError("at=[] has no value.")
-        out = []
-        for value in values:
-            p = self.probabilities(some.part(0, some.size, {name: value}).X, some.offset)
-            out.append(np.average(p, axis=0, weights=some.weights))
-        return pd.DataFrame(out, index=pd.Index(values, name=name), columns=list(self.levels))
-
-    @property
-    def levels(self) -> tuple[Any, ...]:
-        """The categories (J)."""
-        levels: tuple[Any, ...] = self.spec.outcome.levels
-        return levels
-
-    @cached_property
-    def seen(self) -> Ranges:
-        """The range of every number in the rows of the fit; nothing where these are not at hand."""
-        rows = getattr(self, "rows", None)
-        return {} if rows is None else seen_ranges(rows.scenario())
-
-    def check_nested(self, restricted: Any) -> None:
-        """Refuse a model that is not a smaller one of the same outcome on the same rows.
-
-        Raises
-        ------
-        OptionError, NeedsData
-        """
-        check_same_rows(self.data_rows(), restricted.data_rows())
-
-    def head(self) -> tuple[str, str]:
-        """Observations in words, and the name of the null log-likelihood."""
-        f = self.facts
-        return observations_text(f.given, f.rows, f.observations, self.model.weight_type), "LL-null"
-
-    def shares(self) -> list[str]:
-        """Notes on the categories."""
-        f, total = self.facts, sum(self.facts.counts)
-        told = (f"{level} {100 * n / total:.1f} %" for level, n in zip(self.levels, f.counts, strict=True))
-        notes = [f"Categories: {', '.join(told)}."]
-        if f.empty:
-            notes.append(f"Categories without rows, left out ({len(f.empty)}): {', '.join(f.empty)}.")
-        return notes
-
-    @as_given
-    def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95) -> pd.DataFrame:
-        """Probabilities of the categories for new rows, with intervals inside [0, 1] on request.
-
-        Parameters
-        ----------
-        new : table with the columns of the right side, or None for the rows of the fit.
-        ci : bool, whether to give estimate, std_error, conf_low and conf_high; limits are symmetric for the
-            log-odds of the category.
-        level : float, confidence level.
-
-        Returns
-        -------
-        pandas DataFrame (m, J) with a column for each category, or by (row, category) with ``ci``; rows with
-            a missing value give NaN.
-
-        Raises
-        ------
-        MissingColumnError, LevelError, DataError, NeedsData
-        """
-        level = check_level(level)
-        p, gradient, index = self.predicted(new)
-        levels = list(self.levels)
-        if not ci:
-            return pd.DataFrame(p, index=index, columns=levels)
-        errors = [p[:, j] * self.covariance.errors(gradient(j)) for j in range(len(levels))]
-        parts = probability_limits(p, np.column_stack(errors), self.estimates.critical(level))
-        labels = [np.repeat(np.asarray(index), len(levels)), np.tile(np.array(levels, dtype=object), len(p))]
-        rows = pd.MultiIndex.from_arrays(labels, names=["row", self.spec.outcome.name])
-        return pd.DataFrame({name: part.ravel() for name, part in parts.items()}, index=rows)
-
-    def distribution(self, new: Any = None) -> Categorical:
-        """The law of the outcome's code, 0 for the first category, for every row of ``new``.
-
-        None takes the rows of the fit.
-        """
-        return Categorical(self.predicted(new).p, self.levels).named(self.spec.outcome.name)
-
-    def plot_effect(self, variable: str, **options: Any) -> Any:
-        """Draw the average probabilities of the categories along a variable; see `plots.shares`."""
-        return self.plot("shares", variable, **options)
-
-    def _refitting(self) -> Refitting:
-        labels = pd.Categorical(self.levels, self.levels, ordered=self.spec.outcome.kind == "ordered")
-        return refitting_result(self, law=self.distribution(), labels=labels, robust="HC0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Header(CoefficientsHeader):
-    """The header of a file."""
-
-    facts: CategoryFacts
-
-
-def restored(
-    result: Callable[..., R], saved: SavedResult, kind: str, parameters: Callable[[DesignSpec], int]
-) -> R:
-    """Rebuild a saved result of a class, without rows; see `FittedResult.from_file`.
-
-    ``kind`` is that of the outcome, ``parameters`` how many estimates a design has.
-
-    Raises
-    ------
-    FileFormatError
-    """
-    header = saved.fields(_Header)
-    if header.spec.outcome.kind != kind:
-        raise FileFormatError(f"the outcome is not {kind}")
-    k = parameters(header.spec)
-    arrays = saved.numbers({"params": Numbers("k"), **COVARIANCE_ARRAYS}, k=k)
-    if len(header.facts.counts) != len(header.spec.outcome.levels):
-        raise FileFormatError("its counts do not belong to its categories")
-    return result(**header.fields_of(saved, arrays))
-
-
-def _values_along(rows: Scenario, name: str) -> list[Any]:
-    """Levels, both values of a 0–1 column, or a grid over the middle of a number."""
-    levels = rows.levels(name)
-    if levels is not None:
-        return list(levels)
-    found = rows.values(name)
-    if np.isin(found, (0.0, 1.0)).all():
-        return [0.0, 1.0]
-    low, high = np.quantile(found, [0.01, 0.99]).tolist()
-    return list(np.linspace(low, high, GRID))
 
 
 def probability_limits(p: Array, se: Array, critical: float) -> dict[str, Array]:

@@ -400,7 +400,9 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
         )
         return margins_of(
             self,
-            *found,
+            found.names,
+            found.values,
+            self.covariance.of_moves(found.gradients),
             where="the choice sets (average)",
             rows=len(rows.sets.sizes),
             notes=["Effects on the probability of the alternative in brackets."],

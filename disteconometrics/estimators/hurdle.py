@@ -138,19 +138,12 @@ def fit_hurdle(
         point=parts.point,
         at_mass=rows.size - len(parts.kept),
         nested_null=read.spec.has_intercept,
-        outside=_outside(rows.X, parts.kept),
+        outside=parts.outside,
         clusters=occurs.covariance.clusters,
     )
     return HurdleResults(
         model=model, spec=rows.spec, facts=facts, rows=rows, occurs=occurs, rest=rest, kind=kind
     )
-
-
-def _outside(X: Array, kept: Indices) -> int:
-    """Rows of a design (n, k) outside the range that its columns have in some of them."""
-    own = X[kept]
-    low, high = own.min(axis=0), own.max(axis=0)
-    return int(((low > X) | (high < X)).any(axis=1).sum())
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Answers of every result with a conditional law, in the same words: functionals, effects, predictions.
 
-A result says in `LawAnswers.answering` what its laws, their gradients and its estimation are; everything else
-is here and in `inference.law_effects` and `inference.variable_effects`.
+A result says in `AveragedAnswers.answering` what its laws, their gradients and its estimation are;
+everything else is here and in `inference.law_effects` and `inference.variable_effects`.
 """
 
 from __future__ import annotations
@@ -62,11 +62,13 @@ from disteconometrics.inference.withheld import (
     warn_unsupported,
 )
 from disteconometrics.threads import on_one_thread
+from disteconometrics.words import TakesWords
 
 __all__ = [
     "FUNCTIONALS",
     "OF_EFFECTS",
     "Answering",
+    "AveragedAnswers",
     "LawAnswers",
     "LawPictures",
     "NewRows",
@@ -267,8 +269,8 @@ class LawPictures:
         return self.plot("quantile_effects", variable, low, high, **options)
 
 
-class LawAnswers(Crossable):
-    """The answers of a result with a law for every row; it offers `answering`."""
+class AveragedAnswers(TakesWords):
+    """The answers of a result whose rows have laws, averaged over these; it offers `answering`."""
 
     @abstractmethod
     def answering(self, names: Any, on: Any, *, near: bool) -> Answering:
@@ -277,33 +279,12 @@ class LawAnswers(Crossable):
         ``near`` asks for the laws from which numbers at rows come, whose bias is small beside their error.
         """
 
-    @property
-    def recorded_mean(self) -> CodedMean:
-        """The mean of what is recorded, max(floor, min(y, cap)), as a functional of laws of the outcome.
+    def usual(self, effects: bool) -> Sequence[str]:
+        """The functionals that are taken where none are named, of averages or of effects."""
+        return OF_EFFECTS if effects else FUNCTIONALS
 
-        Decompositions and counterfactuals take it; other answers say ``of="recorded"``.
-
-        Raises
-        ------
-        WithheldError
-            If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> engel = de.datasets.engel()
-        >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
-        >>> res = de.NormalRegression("topcoded(foodexp, at=900) ~ income").fit(engel)
-        >>> res.recorded_mean
-        CodedMean(low=-inf, high=900.0)
-        """
-        how, spec = recording_of(self.spec), self.spec  # type: ignore[attr-defined]
-        if any(r.name not in ("bottomcoded", "topcoded") for r in spec.outcome.recorders):
-            raise WithheldError(
-                f"The mean of what is recorded is no functional of the outcome's law where it was "
-                f'{"; ".join(map(str, spec.outcome.recorders))}: say of="recorded" in the answers.'
-            )
-        return CodedMean() if how is None else CodedMean(how.low, how.high)
+    def _named(self, names: Any, effects: bool) -> list[Any]:
+        return some(self.usual(effects) if names is None else names)
 
     def recording_asked(self, of: Any, on: Any) -> Recording | None:
         """How outcomes were recorded, if answers are of that, or where they end at a corner; else None."""
@@ -322,50 +303,13 @@ class LawAnswers(Crossable):
     def _answering(self, names: Any, on: Any, of: Any, *, near: bool) -> Answering:
         """What answers need, of the outcome or of what is recorded of it."""
         how = self.recording_asked(of, on)
-        a = self.answering(names, on, near=near)
+        a = self.answering(self._named(names, near), on, near=near)
         return a if how is None else a.recorded(how, near)
-
-    def _of_new(self, names: Any, on: Any, of: Any, new: Any) -> tuple[NewRows, Any]:
-        """What predictions of new rows need, of the outcome or of what is recorded of it."""
-        how = self.recording_asked(of, on)
-        a, index = self.new_answering(names, on, new)
-        if how is not None:
-            functionals = read_recorded(a.functionals, how, False)
-            held = a.held.beyond_of(how.low, how.high)
-            a = a._replace(functionals=functionals, laws=recorded_laws(a.laws, how), held=held)
-        return a, index
-
-    @abstractmethod
-    def row_laws(self, new: Any) -> RowLaws:
-        """The laws of new rows, complete ones, under the coefficients of `answering`."""
-
-    @on_one_thread
-    def crossed(self, crossing: Crossing) -> CrossedLaws:
-        """Laws of fits averaged over rows of others, from influence rows; see `estimators.crossing`."""
-        known = [fit.of_outcome(near=False) for fit in crossing.fits]
-        cells, unsupported = [], dict[str, str]()
-        for a in known:
-            unsupported |= a.check_moments(a.whole) if a.check_moments is not None else {}
-        held = all_held([a.held for a in known])  # what is compared has to be told of all laws
-        for j, k in crossing.pairs:
-            own = crossing.own[k] == j
-            fit, corner = crossing.fits[j], corner_of(crossing.fits[j].spec)
-            laws = known[j].laws(known[j].X) if own else fit.row_laws(crossing.tables[k])
-            laws = laws if corner is None else recorded_laws(laws, corner)
-            cells.append(Cell(j, k, Averaged(laws, crossing.averages[k].shares, held)))
-        estimations = tuple(a.estimation for a in known)
-        parts = (tuple(cells), estimations, crossing.fitted, crossing.averages, crossing.rows)
-        return InfluenceLaws(*parts, self.labels()[0], crossing.seed, unsupported)  # type: ignore[attr-defined]
-
-    def law_over(self, new: Any, shares: Array) -> Any:
-        """The law averaged over complete rows with shares (m,)."""
-        law = self.distribution(new)  # type: ignore[attr-defined]
-        return law.average(shares).named(law.outcome)
 
     @on_one_thread
     def functionals(
         self,
-        names: Any = FUNCTIONALS,
+        names: Any = None,
         *,
         on: Any = None,
         by: Any = None,
@@ -378,7 +322,10 @@ class LawAnswers(Crossable):
         ----------
         names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, ``iqr``,
             ``p90p10``, which are differentiated exactly, also on the scale of a logged outcome; without
-            covariates any other that laws know (``gini``, …) or a function of a law, numerically.
+            covariates any other that laws know (``gini``, …) or a function of a law, numerically.  None
+            takes mean, std and five quantiles.  Of a 0–1 outcome the mean is all there is, P(y = 1); of
+            categories there is ``prob[low]`` for the category "low" (None: of all), and ``mean`` where they
+            are ordered numbers.
         on : another scale, as in a law's ``on``: ``"wage"`` for an outcome ``log(wage)``; None for the
             outcome as written.
         by : a column of the table or a list of them, whose groups (cells) are averaged apart, with one
@@ -408,7 +355,7 @@ class LawAnswers(Crossable):
         [0.0262, 0.009]
         """
         check_target(target)
-        a = self._answering(some(names), on, of, near=False)
+        a = self._answering(names, on, of, near=False)
         groups, whose = a.groups(by), target if a.conditional else "sample"
         averages = [a.whole if by is None else replace(a.whole, shares=shares) for _, shares in groups]
         parts = [(law, f) for f in a.functionals for law in averages]
@@ -425,7 +372,7 @@ class LawAnswers(Crossable):
         variable: str,
         low: Any,
         high: Any,
-        names: Any = OF_EFFECTS,
+        names: Any = None,
         *,
         on: Any = None,
         by: Any = None,
@@ -445,7 +392,8 @@ class LawAnswers(Crossable):
         low, high : values or levels of it.
         names : one or several functionals m of the law of a row; ``mean``, ``std``, ``var``, ``median``,
             ``q[0.9]``, ``prob[a,b]``, ``gini``, ``theil``, ``mld``, ``var_log`` are differentiated exactly,
-            others, and functions of a law, numerically and without a step.
+            others, and functions of a law, numerically and without a step.  None takes mean and three
+            quantiles; 0–1 outcomes and categories are as in `functionals`.
         on, by, target, of : as in `functionals`.
 
         Returns
@@ -477,12 +425,12 @@ class LawAnswers(Crossable):
         def answers(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
             return rows.contrast(rows.scenario.check_variable(variable), low, high, functionals)
 
-        return self._averaged(answers, self._answering(some(names), on, of, near=True), by, target)
+        return self._averaged(answers, self._answering(names, on, of, near=True), by, target)
 
     def derivative(
         self,
         variable: str,
-        names: Any = OF_EFFECTS,
+        names: Any = None,
         *,
         on: Any = None,
         by: Any = None,
@@ -528,7 +476,7 @@ class LawAnswers(Crossable):
         def answers(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
             return rows.slope(rows.scenario.check_variable(variable), functionals)
 
-        return self._averaged(answers, self._answering(some(names), on, of, near=True), by, target)
+        return self._averaged(answers, self._answering(names, on, of, near=True), by, target)
 
     @on_one_thread
     def _averaged(
@@ -551,7 +499,7 @@ class LawAnswers(Crossable):
     @on_one_thread
     def effects(
         self,
-        names: Any = OF_EFFECTS,
+        names: Any = None,
         *,
         on: Any = None,
         by: Any = None,
@@ -590,10 +538,11 @@ class LawAnswers(Crossable):
         """
         check_target(target)
         recorded = of != "outcome" and self.recording_asked(of, on) is not None
+        names = self._named(names, True)
         known = None if recorded else self._known_effects(names, on, by, target)
         if known is not None:
             return known
-        a = self._answering(some(names), on, of, near=True)
+        a = self._answering(names, on, of, near=True)
         if not a.conditional:
             raise OptionError(f"{a.scenario.spec.formula!r} has no variables, so there are no effects.")
         found: list[tuple[str, Effect, list[Answer] | None]] = []
@@ -606,6 +555,75 @@ class LawAnswers(Crossable):
     def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
         """Effects that are known without rows, as a file holds them."""
         return None
+
+
+class LawAnswers(AveragedAnswers, Crossable):
+    """The answers of a result with a law of numbers for every row, also for other rows."""
+
+    @property
+    def recorded_mean(self) -> CodedMean:
+        """The mean of what is recorded, max(floor, min(y, cap)), as a functional of laws of the outcome.
+
+        Decompositions and counterfactuals take it; other answers say ``of="recorded"``.
+
+        Raises
+        ------
+        WithheldError
+            If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> engel = de.datasets.engel()
+        >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
+        >>> res = de.NormalRegression("topcoded(foodexp, at=900) ~ income").fit(engel)
+        >>> res.recorded_mean
+        CodedMean(low=-inf, high=900.0)
+        """
+        how, spec = recording_of(self.spec), self.spec  # type: ignore[attr-defined]
+        if any(r.name not in ("bottomcoded", "topcoded") for r in spec.outcome.recorders):
+            raise WithheldError(
+                f"The mean of what is recorded is no functional of the outcome's law where it was "
+                f'{"; ".join(map(str, spec.outcome.recorders))}: say of="recorded" in the answers.'
+            )
+        return CodedMean() if how is None else CodedMean(how.low, how.high)
+
+    def _of_new(self, names: Any, on: Any, of: Any, new: Any) -> tuple[NewRows, Any]:
+        """What predictions of new rows need, of the outcome or of what is recorded of it."""
+        how = self.recording_asked(of, on)
+        a, index = self.new_answering(names, on, new)
+        if how is not None:
+            functionals = read_recorded(a.functionals, how, False)
+            held = a.held.beyond_of(how.low, how.high)
+            a = a._replace(functionals=functionals, laws=recorded_laws(a.laws, how), held=held)
+        return a, index
+
+    @abstractmethod
+    def row_laws(self, new: Any) -> RowLaws:
+        """The laws of new rows, complete ones, under the coefficients of `answering`."""
+
+    @on_one_thread
+    def crossed(self, crossing: Crossing) -> CrossedLaws:
+        """Laws of fits averaged over rows of others, from influence rows; see `estimators.crossing`."""
+        known = [fit.of_outcome(near=False) for fit in crossing.fits]
+        cells, unsupported = [], dict[str, str]()
+        for a in known:
+            unsupported |= a.check_moments(a.whole) if a.check_moments is not None else {}
+        held = all_held([a.held for a in known])  # what is compared has to be told of all laws
+        for j, k in crossing.pairs:
+            own = crossing.own[k] == j
+            fit, corner = crossing.fits[j], corner_of(crossing.fits[j].spec)
+            laws = known[j].laws(known[j].X) if own else fit.row_laws(crossing.tables[k])
+            laws = laws if corner is None else recorded_laws(laws, corner)
+            cells.append(Cell(j, k, Averaged(laws, crossing.averages[k].shares, held)))
+        estimations = tuple(a.estimation for a in known)
+        parts = (tuple(cells), estimations, crossing.fitted, crossing.averages, crossing.rows)
+        return InfluenceLaws(*parts, self.labels()[0], crossing.seed, unsupported)  # type: ignore[attr-defined]
+
+    def law_over(self, new: Any, shares: Array) -> Any:
+        """The law averaged over complete rows with shares (m,)."""
+        law = self.distribution(new)  # type: ignore[attr-defined]
+        return law.average(shares).named(law.outcome)
 
     @on_one_thread
     @as_given

@@ -10,30 +10,26 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import FileFormatError, OptionError
 from disteconometrics.estimators.categories import (
-    CategoryAnswers,
     CategoryFacts,
     CategoryRows,
     MultiIndexEstimator,
-    Predicted,
     checked_base,
     equation_of,
     refuse_separation,
-    restored,
     share_loglik,
     warn_fit,
     whitened_columns,
 )
+from disteconometrics.estimators.category_answers import CategoryAnswers, Predicted, restored
+from disteconometrics.estimators.category_laws import MultinomialRowLaws
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import check_columns
-from disteconometrics.inference.category_margins import category_margins, category_margins_at_means
 from disteconometrics.inference.estimates import Estimates, TestResult
-from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.likelihoods.multinomial import MultinomialObjective, softmax
@@ -312,22 +308,14 @@ class MultinomialResults(CategoryAnswers, FittedResult):
 
     # ---- answers -------------------------------------------------------------------------------------------
 
-    def average_effects(
-        self, rows: Scenario, questions: Sequence[Question], means: bool
-    ) -> tuple[Array, Array]:
-        """Effects (q, J) of questions, averaged or at the mean row, and gradients (q, J, p)."""
-        take = category_margins_at_means if means else category_margins
-        found, place = take(rows, self._table, questions), self._place
-        return found.values[:, place], found.gradients[:, place].reshape(len(questions), len(place), -1)
-
     @property
     def _place(self) -> Indices:
         """Where each category stands (J,) when the base comes first."""
         return _from_base(np.arange(len(self.levels)), self._base)
 
-    def probabilities(self, X: Array, offset: Array | None) -> Array:
-        """P(y = j) (m, J) of rows of the design (m, K) with all its columns."""
-        return softmax(X @ self._table)[0][:, self._place]
+    def row_laws(self, X: Array, offset: Array | None) -> MultinomialRowLaws:
+        """The laws of rows of the design (m, K) with all its columns."""
+        return MultinomialRowLaws(X, self._table, self._place)
 
     def predicted(self, new: Any) -> Predicted:
         """Probabilities of the categories for new rows, None for those of the fit."""
@@ -339,7 +327,7 @@ class MultinomialResults(CategoryAnswers, FittedResult):
             own = np.eye(J)[place[j], 1:] - p[:, 1:]
             return np.asarray((own[:, :, None] * X[:, None, :]).reshape(len(X), -1))
 
-        return Predicted(p[:, place], gradient, rows.index)
+        return Predicted(p[:, place], gradient, rows.index, X)
 
     # ---- tables and files ----------------------------------------------------------------------------------
 

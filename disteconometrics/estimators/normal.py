@@ -23,7 +23,7 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.absorbed.panel import absorbs
 from disteconometrics.estimators.absorbed.results import fit_absorbed
 from disteconometrics.estimators.hurdle import fit_hurdle
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals
+from disteconometrics.estimators.normal_answers import NormalAnswers, moving, named_refusals
 from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
 from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
 from disteconometrics.estimators.refit import refitting_result
@@ -158,7 +158,8 @@ class NormalRegression(Specification):
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
         use_t : bool or "auto"
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal;
-            "auto" is t, and the normal where the outcome was recorded and rows are no clusters.
+            "auto" is t, and the normal where the outcome was recorded and rows are no clusters; under a
+            survey always t.
         n_jobs : int or None
             joblib workers that read the parts of a source; numbers are the same whatever their number and
             backend.  A dask frame is worked on by the workers of its client, if there is one.
@@ -553,12 +554,12 @@ class NormalResults(NormalAnswers, FittedResult):
         sections = (estimates_section(self.estimates, level),)
         notes = [
             self.covariance.note
-            + (f" t with {self.covariance.degrees_of_freedom:g} degrees of freedom." if self.use_t else "")
+            + ("" if np.isinf(self.degrees_of_t) else f" t with {self.degrees_of_t:g} degrees of freedom.")
         ]
         notes.append(
             f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(self.scale):.4g}."
         )
-        notes += [*rows_notes(self.model, f), *source_notes(f.readings, f.kept)]
+        notes += [moving(self.spec), *rows_notes(self.model, f), *source_notes(f.readings, f.kept)]
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -37,8 +37,9 @@ from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional,
 from disteconometrics.optim.least_squares import Squares, least_squares
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient
 from disteconometrics.optim.wording import describe_collinearity
+from disteconometrics.tables import first_of
 
-__all__ = ["NormalAnswers", "named_refusals", "named_squares"]
+__all__ = ["NormalAnswers", "moving", "named_refusals", "named_squares"]
 
 
 @contextmanager
@@ -81,6 +82,18 @@ def _on_the_line(name: Any) -> bool:
 
 def _columns(X: Array, columns: Sequence[int]) -> Array:
     return X[:, list(columns)]
+
+
+def moving(spec: Any) -> str:
+    """Which variables move location, scale and shape of the law, in the words of a flow's summary.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> moving(de.NormalRegression("foodexp ~ log(income)").fit(de.datasets.engel()).spec)
+    'Location moves with income; scale and shape with none.'
+    """
+    return f"Location moves with {first_of(spec.variables) or 'none'}; scale and shape with none."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

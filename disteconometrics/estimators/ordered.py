@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     FewClustersWarning,
@@ -22,25 +21,22 @@ from disteconometrics.errors import (
     WithheldError,
 )
 from disteconometrics.estimators.categories import (
-    CategoryAnswers,
     CategoryFacts,
     CategoryRows,
     MultiIndexEstimator,
-    Predicted,
     equation_of,
     refuse_separation,
-    restored,
     share_loglik,
     warn_fit,
     whitened_columns,
 )
-from disteconometrics.estimators.ordered_margins import ordered_effects
+from disteconometrics.estimators.category_answers import CategoryAnswers, Predicted, restored
+from disteconometrics.estimators.category_laws import OrderedRowLaws
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import check_columns
 from disteconometrics.inference.covariance import Cluster, covariance, known_kind
 from disteconometrics.inference.estimates import Estimates, TestResult
-from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.ordered import (
@@ -340,12 +336,6 @@ class OrderedResults(CategoryAnswers, FittedResult):
 
     # ---- answers -------------------------------------------------------------------------------------------
 
-    def average_effects(
-        self, rows: Scenario, questions: Sequence[Question], means: bool
-    ) -> tuple[Array, Array]:
-        """Effects (q, J) of questions, averaged or at the mean row, and gradients (q, J, p)."""
-        return ordered_effects(self, rows, questions, means)
-
     def predicted(self, new: Any) -> Predicted:
         """Probabilities of the categories for new rows, None for those of the fit."""
         rows = self.data_rows() if new is None else self.spec.matrix(new)
@@ -356,16 +346,20 @@ class OrderedResults(CategoryAnswers, FittedResult):
             at = by_threshold(np.full(len(X), j), upper[:, j], lower[:, j], cuts)
             return np.hstack([-(upper[:, j] + lower[:, j])[:, None] * X, at])
 
-        return Predicted(p, gradient, rows.index)
+        return Predicted(p, gradient, rows.index, rows.X)
 
     def _index(self, X: Array, offset: Array | None) -> Array:
         """x'β + offset of rows (m, k) without the constant."""
         eta = X @ self.coefficients[: self.slopes]
         return eta if offset is None else eta + offset
 
-    def probabilities(self, X: Array, offset: Array | None) -> Array:
-        """P(y = j) (m, J) of rows of the design (m, K) with all its columns."""
-        return self._probabilities(self._index(self.spec.without_constant(X), offset))[0]
+    def row_laws(self, X: Array, offset: Array | None) -> OrderedRowLaws:
+        """The laws of rows of the design (m, K) with all its columns."""
+        constant = self.spec.names.index("Intercept")
+        beta = np.insert(self.coefficients[: self.slopes], constant, 0.0)
+        eta = self._index(np.delete(X, constant, axis=1), offset)
+        cuts = self.coefficients[self.slopes :]
+        return OrderedRowLaws(X, self.kernel.binary, eta, beta, constant, cuts)
 
     def _probabilities(self, eta: Array) -> tuple[Array, Array, Array]:
         """P(y = j) (m, J), and its derivatives in c_j and c_{j−1} over P."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array, or_ones
 from disteconometrics.data.recorded import Records
@@ -19,7 +18,7 @@ from disteconometrics.errors import (
     WithheldError,
     warn_user,
 )
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares
+from disteconometrics.estimators.normal_answers import NormalAnswers, moving, named_squares
 from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
@@ -234,7 +233,8 @@ def _equation(
     H = flat.T @ flat
     scale = np.sqrt(np.diagonal(H))
     inner = triangle_inverse(np.linalg.cholesky(H / np.outer(scale, scale)).T) / scale[:, None]
-    basis = block_diag(fit.basis, [[1.0]])
+    basis = np.eye(k + 1)
+    basis[:k, :k] = fit.basis
     params = np.append(fit.basis @ (fit.coordinates + sigma * found.delta), sigma)
     copies = read.scaled_weights if read.frequency else None
     source = ArrayScores(scores, roots, copies)
@@ -337,7 +337,7 @@ class RecordedNormalResults(NormalAnswers, FittedResult):
         )
         t = f" t with {self.covariance.degrees_of_freedom:g} degrees of freedom." if self.use_t else ""
         notes = [self.covariance.note + t, *self._recorded_notes()]
-        notes += rows_notes(self.model, f)
+        notes += [moving(self.spec), *rows_notes(self.model, f)]
         sections = (estimates_section(self.estimates, level),)
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 

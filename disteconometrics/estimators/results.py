@@ -65,6 +65,7 @@ NOT_COMPLETED = frozenset(
         "answering",
         "as_part",
         "data_rows",
+        "degrees_of_t",
         "file_kind",
         "fingerprint",
         "fit_again",
@@ -85,6 +86,7 @@ NOT_COMPLETED = frozenset(
         "to_file",
         "trials",
         "under",
+        "usual",
         "whole_file",
         "with_rows",
     ]
@@ -590,12 +592,17 @@ class CoefficientAnswers(TakesCovarianceAndT, LikelihoodCriteria, exchange.Other
         """The coefficients (k,) before those that are infinite are told."""
         return self.coefficients
 
+    @property
+    def degrees_of_t(self) -> float:
+        """Degrees of freedom of t, infinite for the normal law; a survey's design takes t always."""
+        by_t = self.use_t or self.covariance.surveyed
+        return float(self.covariance.degrees_of_freedom) if by_t else np.inf
+
     @cached_property
     def estimates(self) -> Estimates:
         """Coefficients (k,) with standard errors, tests and intervals."""
-        V = self.covariance
-        df = V.degrees_of_freedom if self.use_t else np.inf
-        return Estimates(tuple(self.labels()[1]), self.coefficients, V.matrix, df, clusters=V.clusters)
+        names, V = tuple(self.labels()[1]), self.covariance
+        return Estimates(names, self.coefficients, V.matrix, self.degrees_of_t, clusters=V.clusters)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, coefficients and their covariance."""

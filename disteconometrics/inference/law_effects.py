@@ -38,7 +38,7 @@ from disteconometrics.inference.crossings import crossings, crossings_of_mass, j
 from disteconometrics.inference.estimates import Estimates, as_far_out, critical_value
 from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
-from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.inference.law_functionals import SHARES, Functional
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.monotone import BaseLaw
 from disteconometrics.threads import on_one_thread
@@ -477,9 +477,7 @@ class Averaged:
     def _recorded(self, own: Averaged, functional: Functional) -> Answer:
         """A quantile or a mean of what is recorded: the former is that of the outcome, recorded."""
         if functional[0] == "mean":
-            laws, w = self._own
-            found = laws.by_row(functional, w[:, None])
-            return Answer(float(w @ found.values), found.sums[0], self.averaging(found.values))
+            return self._of_rows(functional)
         a = own.functional(functional)
         if self.held.hidden(np.array(a.value)):
             return self._withheld
@@ -487,6 +485,12 @@ class Averaged:
             return a
         told = float(self._records.told(a.value))
         return Answer(told, 0 * a.gradient, np.zeros(len(self.shares)), at_mass=True)
+
+    def _of_rows(self, functional: Functional) -> Answer:
+        """A functional that is the average of those of rows."""
+        laws, w = self._own
+        found = laws.by_row(functional, w[:, None])
+        return Answer(float(w @ found.values), found.sums[0], self.averaging(found.values))
 
     def functional(self, functional: Functional) -> Answer:
         """A functional of the average with its gradient and averaging rows."""
@@ -511,10 +515,9 @@ class Averaged:
             return self._moments[kind]
         if kind in ("difference", "ratio"):
             return self._of_quantiles(kind, numbers)
-        if len(self.shares) > 1:
+        if len(self.shares) > 1 and kind != SHARES:
             raise OptionError("Of an average over rows such a functional has no error here.")
-        found = self.laws.by_row(functional, np.ones((1, 1)))
-        return Answer(float(found.values[0]), found.sums[0], np.zeros(1))
+        return self._of_rows(functional)
 
     @property
     def _withheld(self) -> Answer:

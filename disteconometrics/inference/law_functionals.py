@@ -10,11 +10,12 @@ import numpy as np
 
 from disteconometrics.errors import OptionError
 
-__all__ = ["MOMENTS", "OF_QUANTILES", "Functional", "is_analytic", "parse_functional"]
+__all__ = ["MOMENTS", "OF_QUANTILES", "SHARES", "Functional", "is_analytic", "parse_functional"]
 
 Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
 
 MOMENTS = ("mean", "gini", "theil", "mld", "std", "var")  # functionals that how far a tail goes may decide
+SHARES = "shares"  # Σ a_j P(y = j) of an outcome in categories, its numbers a
 NUMBERS = {"q": 1, "prob": 2, "ratio": 2}  # that a functional takes
 # functionals of two quantiles, at levels
 OF_QUANTILES: dict[str, Functional] = {

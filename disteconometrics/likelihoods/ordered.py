@@ -47,7 +47,8 @@ __all__ = [
 
 
 ROWS = 8192  # of scores at once
-NEAR_TAIL = -5.0  # index below which probabilities of the normal law are taken in logarithms
+NEAR_TAIL = -7.0  # index below which probabilities of the normal law are taken in logarithms
+LOWEST = -1e150  # an open end, where its product with zero is to be zero
 MOST_EXPLAINED = 0.8  # of the spread, up to which a start is stretched by it
 
 
@@ -123,7 +124,7 @@ def ordered_normal(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol o
         far = np.flatnonzero(~(high > NEAR_TAIL))
     if len(far):
         loglik[far], upper[far], lower[far], bent_upper[far] = _in_the_tail(high[far], low[far])
-    bent_lower = lower * (lower - np.where(np.isfinite(low), low, 0.0))
+    bent_lower = lower * (lower - np.maximum(low, LOWEST))
     shared = upper * lower
     m_upper, m_lower = bent_upper - shared, bent_lower - shared
     return EndTerms(
@@ -138,14 +139,14 @@ def ordered_normal(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol o
 
 def _in_the_tail(high: Array, low: Array) -> tuple[Array, Array, Array, Array]:
     """log[Φ(u) − Φ(l)], φ(u)/P, φ(l)/P and m_u + q where Φ(u) itself is small."""
-    one = np.ones(len(high))
-    top, bottom = normal(one, high), normal(one, low)
+    ends = normal(np.ones(2 * len(high)), np.concatenate([high, low]))
+    loglik, score, root = (part.reshape(2, -1) for part in ends)  # of the upper ends, and of the lower ones
     with np.errstate(divide="ignore"):
-        log_ratio = bottom.loglik - top.loglik
+        log_ratio = loglik[1] - loglik[0]
         ratio, inside = np.exp(log_ratio), -np.expm1(log_ratio)
-        loglik = top.loglik + np.log(inside)
-    bent = np.square(top.root_weight) / inside + np.square(top.score / inside) * ratio
-    return loglik, top.score / inside, bottom.score * ratio / inside, bent
+        total = loglik[0] + np.log(inside)
+    bent = np.square(root[0]) / inside + np.square(score[0] / inside) * ratio
+    return total, score[0] / inside, score[1] * ratio / inside, bent
 
 
 def _logistic_density(c: Array) -> Array:

@@ -43,7 +43,8 @@ def rows_of(structure: Structure, r: Array, X: Array, weights: Array | None) -> 
 
 def arrays_of(structure: Structure, r: Array, X: Array, weights: Array | None) -> MonotoneRows:
     """The linear forms of rows as two arrays (n, p)."""
-    return MonotoneRows(*structure.arrays(r, X), weights)
+    A, D = structure.arrays(r, X)
+    return MonotoneRows(A, D, weights)
 
 
 def narrowed_rows(rows: LinearForms, old: Structure, new: Structure) -> LinearForms:

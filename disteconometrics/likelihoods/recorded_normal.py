@@ -22,11 +22,11 @@ Stewart (1983), On least squares estimation when the dependent variable is group
 from __future__ import annotations
 
 from math import factorial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Mask, as_floats
 from disteconometrics.likelihoods.gaussian import normal
 from disteconometrics.likelihoods.ordered import ordered_normal
 
@@ -81,47 +81,42 @@ def record_terms(records: NormalRecords, m: Array, theta: float) -> RecordTerms:
     >>> record_terms(one, np.array([0.0]), 1.0).loglik.round(4)
     array([-0.6931])
     """
-    out = np.zeros((6, len(m)))
-    exact, below, above = records.exact, records.below, records.above
-    out[:, exact] = _exact(m[exact])
-    out[:, below] = _open(m[below], 1.0)
-    out[:, above] = _open(m[above], 0.0)
-    between = ~(exact | below | above)
-    if between.any():
-        out[:, between] = _intervals(m[between], theta * records.gap[between])
+    out, d = np.zeros((6, len(m))), theta * records.gap
+    open_ = records.below | records.above
+    between = ~(records.exact | open_)
+    narrow = between & (d <= NARROW) & (np.abs(m) * d <= NARROW_SLOPE)
+    kinds = ((records.exact, _exact), (open_, _open), (narrow, _narrow), (between & ~narrow, _wide))
+    for rows, terms in kinds:
+        at = np.flatnonzero(rows)
+        if len(at):
+            for part, found in zip(out, terms(m[at], d[at], records.below[at]), strict=True):
+                part[at] = found
     return RecordTerms(*out)
 
 
-def _exact(m: Array) -> Array:
-    zero = np.zeros(len(m))
-    return np.stack([-0.5 * m**2 - HALF_LOG_2PI, -m, zero, np.ones(len(m)), zero, zero])
+def _exact(m: Array, d: Array, below: Mask) -> tuple[Any, ...]:
+    return -0.5 * m**2 - HALF_LOG_2PI, -m, 0.0, 1.0, 0.0, 0.0
 
 
-def _open(m: Array, below: float) -> Array:
-    terms, zero = normal(np.full(len(m), below), m), np.zeros(len(m))
-    return np.stack([terms.loglik, terms.score, zero, terms.root_weight**2, zero, zero])
+def _open(m: Array, d: Array, below: Mask) -> tuple[Any, ...]:
+    terms = normal(as_floats(below), m)
+    return terms.loglik, terms.score, 0.0, np.square(terms.root_weight), 0.0, 0.0
 
 
-def _intervals(m: Array, d: Array) -> Array:
-    narrow = (d <= NARROW) & (np.abs(m) * d <= NARROW_SLOPE)
-    out = np.empty((6, len(m)))
-    out[:, narrow] = _narrow(m[narrow], d[narrow])
-    wide = ~narrow
-    t = ordered_normal(m[wide] + d[wide] / 2, m[wide] - d[wide] / 2)
-    out[:, wide] = np.stack(
-        [
-            t.loglik,
-            t.upper + t.lower,
-            (t.upper - t.lower) / 2,
-            t.upper_weight + t.lower_weight,
-            (t.upper_weight - t.lower_weight) / 2,
-            (t.upper_weight + t.lower_weight) / 4 + t.shared,
-        ]
+def _wide(m: Array, d: Array, below: Mask) -> tuple[Any, ...]:
+    t = ordered_normal(m + d / 2, m - d / 2)
+    total = t.upper_weight + t.lower_weight
+    return (
+        t.loglik,
+        t.upper + t.lower,
+        (t.upper - t.lower) / 2,
+        total,
+        (t.upper_weight - t.lower_weight) / 2,
+        total / 4 + t.shared,
     )
-    return out
 
 
-def _narrow(m: Array, d: Array) -> Array:
+def _narrow(m: Array, d: Array, below: Mask) -> tuple[Any, ...]:
     """The series S around the middle with its derivatives; f = log φ(m) + log d + log S."""
     He = [np.ones(len(m)), m]
     for j in range(2, 2 * TERMS):
@@ -139,15 +134,13 @@ def _narrow(m: Array, d: Array) -> Array:
             Smd += lower * first
             Sdd += He[e] * c * e * (e - 1) * d ** (e - 2)
     a, b = Sm / S, Sd / S
-    return np.stack(
-        [
-            -0.5 * m**2 - HALF_LOG_2PI + np.log(d) + np.log(S),
-            a - m,
-            1 / d + b,
-            1 - Smm / S + a**2,
-            a * b - Smd / S,
-            1 / d**2 - Sdd / S + b**2,
-        ]
+    return (
+        -0.5 * m**2 - HALF_LOG_2PI + np.log(d) + np.log(S),
+        a - m,
+        1 / d + b,
+        1 - Smm / S + a**2,
+        a * b - Smd / S,
+        1 / d**2 - Sdd / S + b**2,
     )
 
 

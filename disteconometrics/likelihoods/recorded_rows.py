@@ -18,14 +18,15 @@ doi:10.1111/sjos.12291.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, final
+from functools import cached_property
+from typing import NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.monotone import (
-    CHUNK,
     BaseLaw,
     LinearForms,
     MonotonePass,
@@ -44,6 +45,7 @@ __all__ = ["RecordedRows", "narrowed_rows", "recorded_rows"]
 # width in standardised outcomes up to which a record counts as its midpoint, times its width: the error is of
 # the order of its square
 NARROW = 1e-4
+ENTRIES, LEAST = 30_000, 128  # of rows whose products stay in cache, and rows at least
 
 
 class Places(NamedTuple):
@@ -59,8 +61,8 @@ class _Curves(NamedTuple):
     """Log-likelihood of records with ends, its gradient, and the factor of its information.
 
     ``value`` (k + a + b,) are those between, below and above; ``high`` (k + a,) and ``low`` (k + b,) are the
-    gradients by end.  The information is the square of the rows ``of_high``·(a_u − ``share``·a_l) and
-    ``of_low``·a_l.
+    gradients by end.  The information is the square of the rows ``of_high``·(a_u − a_l + ``turn``·a_l), of
+    those below ``of_high``·a_u, and ``of_low``·a_l.
     """
 
     value: Array
@@ -68,7 +70,7 @@ class _Curves(NamedTuple):
     low: Array
     of_high: Array
     of_low: Array
-    share: Array
+    turn: Array
 
 
 @final
@@ -80,7 +82,8 @@ class RecordedRows(OwnLikelihood):
     ----------
     known : LinearForms of the e records whose outcome is known, with their weights.
     log_widths : (e,) float64 array, logarithms of the widths of those all but known, zero of others.
-    upper : (k + a, p) float64 array, A at the upper ends of records between two ends, then of those below.
+    wide : (k + a, p) float64 array, A from lower to upper ends of records between two, then at the ends of
+        those below.
     lower : (k + b, p) float64 array, A at the lower ends of records between two ends, then of those above.
     places : where the records are among the n rows.
     weights : (n,) float64 array or None.
@@ -88,7 +91,7 @@ class RecordedRows(OwnLikelihood):
 
     known: LinearForms
     log_widths: Array
-    upper: Array
+    wide: Array
     lower: Array
     places: Places
     weights: Array | None = None
@@ -106,7 +109,7 @@ class RecordedRows(OwnLikelihood):
         return RecordedRows(
             self.known.reweighted(weights[self.places.known]),
             self.log_widths[known],
-            self.upper[np.concatenate([between, below])],
+            self.wide[np.concatenate([between, below])],
             self.lower[np.concatenate([between, above])],
             Places(*(new[at[kept[at]]] for at in self.places)),
             weights[kept],
@@ -115,21 +118,33 @@ class RecordedRows(OwnLikelihood):
     def forms(self, theta: Array) -> tuple[Array, Array]:
         """z of what is known, of upper and of lower ends; slopes of what is known, and u − l between ends."""
         z, slope = self.known.forms(theta)
-        high, low, k = self.upper @ theta, self.lower @ theta, len(self.places.between)
-        return np.concatenate([z, high, low]), np.concatenate([slope, high[:k] - low[:k]])
+        high, low, k = self.wide @ theta, self.lower @ theta, len(self.places.between)
+        slope = np.concatenate([slope, high[:k]])
+        high[:k] += low[:k]
+        return np.concatenate([z, high, low]), slope
 
     # ---- the log-likelihood --------------------------------------------------------------------------------
 
     def _ends(self, z: Array) -> tuple[Array, Array]:
         """z of upper and of lower ends."""
         e = len(self.places.known)
-        return z[e : e + len(self.upper)], z[e + len(self.upper) :]
+        return z[e : e + len(self.wide)], z[e + len(self.wide) :]
 
     def _values(self, base: BaseLaw, z: Array, slope: Array) -> Array:
-        """Log probabilities of the records with ends (k + a + b,): between, below, above."""
-        (high, low), k = self._ends(z), len(self.places.between)
-        between = base.log_between(high[:k], low[:k], slope[len(self.places.known) :])
-        return np.concatenate([between, base.logcdf(high[k:]), base.logcdf(-low[k:])])
+        """Log probabilities of the records with ends (k + a + b,): between, below, above.
+
+        A pass wants those of a search before it: what was asked for last is kept.
+        """
+        if self._last.get("z") is not z:
+            (high, low), k = self._ends(z), len(self.places.between)
+            between = base.log_between(high[:k], low[:k], slope[len(self.places.known) :])
+            values = np.concatenate([between, base.logcdf(high[k:]), base.logcdf(-low[k:])])
+            self._last.update(z=z, values=values)
+        return self._last["values"]
+
+    @cached_property
+    def _last(self) -> dict[str, Array]:
+        return {}
 
     def _of_known(self, base: BaseLaw, z: Array, slope: Array) -> float:
         """Log-likelihood of what is known, with the widths of what is all but known."""
@@ -141,9 +156,10 @@ class RecordedRows(OwnLikelihood):
         """Log-likelihood; −∞ where a slope or a distance of ends is not positive."""
         if slope.min(initial=1.0) <= 0:
             return -np.inf
-        return self._of_known(base, z, slope) + float(self._weights()[0] @ self._values(base, z, slope))
+        return self._of_known(base, z, slope) + float(self._masses[0] @ self._values(base, z, slope))
 
-    def _weights(self) -> tuple[Array, Array, Array]:
+    @cached_property
+    def _masses(self) -> tuple[Array, Array, Array]:
         """Weights of the records with ends, of upper and of lower ends."""
         w = np.ones(self.count) if self.weights is None else self.weights
         between, below, above = (w[at] for at in self.places[1:])
@@ -168,7 +184,7 @@ class RecordedRows(OwnLikelihood):
         mixed, of_low[:k] = g[:k] * both + s[:k], both * both + s[:k] + t[:k]
         ratio = np.divide(mixed, of_gap[:k], out=np.zeros(k), where=of_gap[:k] > 0)
         of_low[:k] -= ratio * mixed
-        return _Curves(value, g, h, np.sqrt(of_gap), np.sqrt(np.maximum(of_low, 0.0)), 1 - ratio)
+        return _Curves(value, g, h, np.sqrt(of_gap), np.sqrt(np.maximum(of_low, 0.0)), ratio)
 
     def evaluate(
         self, base: BaseLaw, z: Array, slope: Array, dual: Array | None, *, exact: bool, value: float | None
@@ -177,28 +193,36 @@ class RecordedRows(OwnLikelihood):
         e = len(self.places.known)
         own = None if dual is None else dual[:e]
         known = evaluate(self.known, base, z[:e], slope[:e], own, exact=exact, value=0.0)
-        c, (w, w_high, w_low) = self._curves(base, z, slope), self._weights()
-        score = known.score + (w_high * c.high) @ self.upper + (w_low * c.low) @ self.lower
+        c, (w, w_high, w_low) = self._curves(base, z, slope), self._masses
+        high, low = self._by_form(w_high * c.high, w_low * c.low)
+        score = known.score + high @ self.wide + low @ self.lower
         H = known.information + self._products(c, np.sqrt(w_high), np.sqrt(w_low), exact=exact)
         if value is None:
             value = self._of_known(base, z, slope) + float(w @ c.value)
         return MonotonePass(value, score, H)
 
-    def _factor(self, c: _Curves, at: slice) -> Array:
-        """Rows of the information's factor that belong to upper ends."""
-        rows, share = self.upper[at] * c.of_high[at, None], c.share[at]
-        k = len(share)
-        rows[:k] -= self.lower[at][:k] * (share * c.of_high[at][:k])[:, None]
-        return np.asarray(rows)
+    def _by_form(self, high: Array, low: Array) -> tuple[Array, Array]:
+        """Numbers of upper and of lower ends by the rows of ``wide`` and of ``lower``."""
+        k = len(self.places.between)
+        return high, np.concatenate([low[:k] + high[:k], low[k:]])
+
+    @cached_property
+    def _single(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both forms in single precision."""
+        return self.wide.astype(np.float32), self.lower.astype(np.float32)
 
     def _products(self, c: _Curves, root_high: Array, root_low: Array, *, exact: bool) -> Array:
-        """Information of records with ends, by chunks; rows of differences are made in double precision."""
-        dtype: Any = np.float64 if exact else np.float32
-        H = np.zeros((self.upper.shape[1],) * 2)
-        for i in range(0, max(len(self.upper), len(self.lower)), CHUNK):
-            at = slice(i, i + CHUNK)
-            M: Any = (self._factor(c, at) * root_high[at, None]).astype(dtype)
-            N: Any = (self.lower[at] * (c.of_low[at] * root_low[at])[:, None]).astype(dtype)
+        """Information of records with ends, by chunks."""
+        p, k = self.wide.shape[1], len(self.places.between)
+        wide, lower = (self.wide, self.lower) if exact else self._single
+        u = c.of_high * root_high
+        scales = (wide, u), (lower[:k], u[:k] * c.turn), (lower, c.of_low * root_low)
+        H = np.zeros((p, p))
+        step = max(LEAST, ENTRIES // p)
+        for i in range(0, max(len(wide), len(lower)), step):
+            at = slice(i, i + step)
+            M, turned, N = (rows[at] * scale[at, None].astype(rows.dtype) for rows, scale in scales)
+            M[: len(turned)] += turned
             H += M.T @ M + N.T @ N
         return H
 
@@ -214,10 +238,10 @@ class RecordedRows(OwnLikelihood):
         own = None if together is None else together[known]
         c, out = self._curves(base, z, slope), np.empty(self.count)
         out[known] = left_out(self.known, base, z[:e], slope[:e], root, own) + self.log_widths
-        gap, at_low = _times(self.upper[:k] - self.lower[:k], root), _times(self.lower, root)
+        gap, at_low = _times(self.wide[:k], root), _times(self.lower, root)
         # (D, l) moves by K(I − HK)⁻¹g, K = U'VU of its forms U, H its information, g the gradient of −f
         aa, ad, dd = (np.einsum("ij,ij->i", *p) for p in ((at_low[:k],) * 2, (at_low[:k], gap), (gap, gap)))
-        of_gap, turn = copies[between] * c.of_high[:k] ** 2, 1 - c.share
+        of_gap, turn = copies[between] * c.of_high[:k] ** 2, c.turn
         mixed, of_low = of_gap * turn, copies[between] * c.of_low[:k] ** 2 + of_gap * turn**2
         g, v = -copies[between] * c.high[:k], -copies[between] * (c.high[:k] + c.low[:k])
         m11, m12 = 1 - of_gap * dd - mixed * ad, -of_gap * ad - mixed * aa
@@ -228,7 +252,7 @@ class RecordedRows(OwnLikelihood):
         new = wide + np.where(step < 0, step * (wide / (wide + np.abs(step))), step)
         moved = low[:k] + ad * p + aa * q
         out[between] = base.log_between(moved + new, moved, new)
-        of_below = _moved(c.high[k:], c.of_high[k:], _times(self.upper[k:], root), copies[below])
+        of_below = _moved(c.high[k:], c.of_high[k:], _times(self.wide[k:], root), copies[below])
         of_above = _moved(c.low[k:], c.of_low[k:], at_low[k:], copies[above])
         out[below], out[above] = base.logcdf(high[k:] + of_below), base.logcdf(-low[k:] - of_above)
         return out
@@ -246,9 +270,11 @@ class RecordedRows(OwnLikelihood):
         scores[known] = D - A * base.first(z[:e])[:, None]
         roots[known, 0], roots[known, 1] = A * np.sqrt(base.second(z[:e]))[:, None], D
         of_high, of_low = np.concatenate([between, below]), np.concatenate([between, above])
-        scores[of_high] += self.upper * c.high[:, None]
-        scores[of_low] += self.lower * c.low[:, None]
-        roots[of_high, 0], roots[of_low, 1] = self._factor(c, slice(None)), self.lower * c.of_low[:, None]
+        high, low = self._by_form(c.high, c.low)
+        scores[of_high] += self.wide * high[:, None]
+        scores[of_low] += self.lower * low[:, None]
+        roots[of_high, 0], roots[of_low, 1] = self.wide * c.of_high[:, None], self.lower * c.of_low[:, None]
+        roots[between, 0] += self.lower[: len(between)] * (c.turn * c.of_high[: len(between)])[:, None]
         return scores, roots
 
 
@@ -292,14 +318,11 @@ def recorded_rows(
     middle = low[known] + width[known] / 2
     of_high, of_low = (np.concatenate([places.between, at]) for at in (places.below, places.above))
     make = arrays_of if dense else rows_of
-    return RecordedRows(
-        make(structure, middle, X[known], own),
-        log_widths,
-        structure.arrays(high[of_high], X[of_high])[0],
-        structure.arrays(low[of_low], X[of_low])[0],
-        places,
-        weights,
+    wide, lower = (
+        structure.arrays(end[at], X[at], slopes=False)[0] for end, at in ((high, of_high), (low, of_low))
     )
+    wide[: len(places.between)] -= lower[: len(places.between)]
+    return RecordedRows(make(structure, middle, X[known], own), log_widths, wide, lower, places, weights)
 
 
 def narrowed_rows(
@@ -311,4 +334,4 @@ def narrowed_rows(
     assert isinstance(rows, RecordedRows)
     keep = columns_kept(old, new)
     known = narrowed_forms(rows.known, old, new)
-    return replace(rows, known=known, upper=rows.upper[:, keep], lower=rows.lower[:, keep])
+    return replace(rows, known=known, wide=rows.wide[:, keep], lower=rows.lower[:, keep])

@@ -20,7 +20,7 @@ doi:10.1111/rssb.12017.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
@@ -230,28 +230,27 @@ class Structure:
         """Where all slope integrals are zero."""
         return float(self.basis.knots[len(self.basis.knots) // 2])
 
-    def arrays(self, r: Array, X: Array) -> tuple[Array, Array]:
-        """The linear forms of h and ∂h/∂r: A and D (n, p)."""
+    def arrays(self, r: Array, X: Array, *, slopes: bool = True) -> tuple[Array, ...]:
+        """The linear forms of h and ∂h/∂r, A and D (n, p), or A alone."""
         line = r[:, None] - self.origin
-        shapes: tuple[Array, ...] = ()
-        A, D = np.zeros((len(r), self.size)), np.zeros((len(r), self.size))
-        own = slice(1, self.slices[0].stop)
-        A[:, 0] = 1.0
-        if self.affine:
-            A[:, own], D[:, own] = line, 1.0
-        else:
-            shapes = self.basis.evaluate(r)
-            A[:, own], D[:, own] = shapes
-        if self.bends:
-            shapes = tuple(part @ self.bend for part in shapes)
+        forms = tuple(np.zeros((len(r), self.size)) for _ in range(1 + slopes))
+
+        def fill(at: slice, parts: Iterable[Array | float]) -> None:
+            for form, part in zip(forms, parts, strict=False):
+                form[:, at] = part
+
+        forms[0][:, 0] = 1.0
+        own = (line, 1.0) if self.affine else self.basis.evaluate(r)
+        fill(slice(1, self.slices[0].stop), own)
+        shapes = tuple(part @ self.bend for part in own) if self.bends else ()
         for kind, at, u in self.features(X):
             if kind in SHIFTS:
-                A[:, at] = u
+                forms[0][:, at] = u
             elif kind.startswith("scale"):
-                A[:, at], D[:, at] = u * line, u
+                fill(at, (u * line, u))
             else:
-                A[:, at], D[:, at] = _pairs(u, shapes[0]), _pairs(u, shapes[1])
-        return A, D
+                fill(at, (_pairs(u, shape) for shape in shapes))
+        return forms
 
     def coefficients(self, theta: Array, X: Array) -> tuple[Array, Array]:
         """Intercepts (n,) and slope coefficients (n, J) of the rows' transformations."""

@@ -12,8 +12,6 @@ doi:10.1137/030601818.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from disteconometrics.arrays import Array
@@ -61,16 +59,16 @@ def dot(X: Array, high: Array, low: Array | float = 0.0) -> tuple[Array, Array]:
     [1.0, 0.0]
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        total, rest = np.zeros(len(X)), X @ np.broadcast_to(low, high.shape)
-        for column, b in zip(X.T, high, strict=True):
-            p, e = _two_product(column, b)
+        products, left = _two_product(np.ascontiguousarray(X.T), high[:, None])
+        total, rest = np.zeros(len(X)), X @ np.broadcast_to(low, high.shape) + left.sum(axis=0)
+        for p in products:
             total, f = two_sum(total, p)
-            rest = rest + (e + f)
+            rest = rest + f
         return two_sum(total, rest)
 
 
 def column_sums(X: Array, w: Array) -> Array:
-    """Σ w·X (k,) over the rows of X (n, k), rounded once.
+    """Σ w·X (k,) over the rows of X (n, k), of halves of the rows and what their rounding left, and so on.
 
     Examples
     --------
@@ -78,5 +76,12 @@ def column_sums(X: Array, w: Array) -> Array:
     array([1.])
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        parts = [np.concatenate(_two_product(column, w)) for column in X.T]
-    return np.array([math.fsum(p) if np.isfinite(p).all() else p.sum() for p in parts])
+        total, rest = _two_product(np.ascontiguousarray(X.T), w)
+        if not np.isfinite(total).all():
+            return np.asarray(total.sum(axis=1))
+        left = rest.sum(axis=1)
+        while (n := total.shape[1]) > 1:
+            sums, rest = two_sum(total[:, : n // 2], total[:, n // 2 : n // 2 * 2])
+            left += rest.sum(axis=1)
+            total = np.concatenate([sums, total[:, n // 2 * 2 :]], axis=1)
+        return np.asarray(total.sum(axis=1) + left)

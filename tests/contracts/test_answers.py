@@ -24,6 +24,7 @@ PENALISED = 1e-6  # smoothing parameters stop where the fit moves by 4e-8
 ROWS = 240
 TARGETS = ("population", "sample")
 BINARY = ("Logit", "Probit", "CLogLog")
+CATEGORIES = ("OrderedLogit", "OrderedProbit", "MultinomialLogit")
 LINEAR = de.MonotoneSpline("linear")
 
 # Estimators by name: formula's outcome, and what makes the specification of a formula.
@@ -43,6 +44,9 @@ MODELS: dict[str, tuple[str, Callable[..., Any]]] = {
     "Logit": ("b", de.Logit),
     "Probit": ("b", de.Probit),
     "CLogLog": ("b", de.CLogLog),
+    "OrderedLogit": ("rating", de.OrderedLogit),
+    "OrderedProbit": ("rating", de.OrderedProbit),
+    "MultinomialLogit": ("mode", de.MultinomialLogit),
 }
 RIGHT = "x + z + d + g"
 WEIGHTS: dict[str, dict[str, str]] = {
@@ -79,6 +83,8 @@ def table() -> pd.DataFrame:
             "period": rng.integers(0, 2, ROWS),
             "y": index + rng.normal(size=ROWS),
             "b": (index + rng.logistic(size=ROWS) > 0).astype(int),
+            "rating": np.searchsorted([-0.8, 1.0], index + np.random.default_rng(8).logistic(size=ROWS)),
+            "mode": np.random.default_rng(9).choice(["bus", "car", "walk"], ROWS),
             "copies": rng.integers(1, 4, ROWS),
             "inverse": rng.uniform(0.5, 2.0, ROWS),
             "o": 0.2 * rng.normal(size=ROWS),
@@ -103,7 +109,17 @@ def fitted(name: str, weights: str = "plain", cov: str = "HC0", right: str = RIG
 
 
 def functionals(name: str) -> list[str]:
-    return ["mean"] if name in BINARY else ["mean", "q[0.5]", "std"]
+    if name == "b":
+        return ["prob[1]"]
+    if name == "MultinomialLogit":
+        return ["prob[walk]", "prob[bus]"]
+    of_ordered = ["mean", "prob[0]", "prob[2]"] if name in CATEGORIES else ["mean", "q[0.5]", "std"]
+    return ["mean"] if name in BINARY else of_ordered
+
+
+def first(name: str) -> str:
+    """A functional that is an average over rows."""
+    return functionals(name)[0]
 
 
 def answers(res: Any, name: str, *, target: str = "population", by: Any = None) -> dict[str, Any]:
@@ -142,7 +158,7 @@ CASES = [
     for name in MODELS
     for weights in WEIGHTS
     for cov in ("cluster",)
-    if not (weights == "offset" and (name.startswith("FlowDensity") or "mass" in name))
+    if not (weights == "offset" and (name.startswith(("FlowDensity", "Multinomial")) or "mass" in name))
 ]
 
 
@@ -200,10 +216,10 @@ def test_groups_average_back_to_the_whole(name: str, weights: str, by: Any) -> N
     res, d = fitted(name, weights), table()
     w = d[WEIGHTS[weights]["weights"]] if weights != "plain" else pd.Series(np.ones(ROWS))
     shares = (w.groupby([d[c] for c in ([by] if isinstance(by, str) else by)]).sum() / w.sum()).to_numpy()
-    asks = [lambda by: res.functionals("mean", by=by)]
+    asks = [lambda by: res.functionals(first(name), by=by)]
     if name != "FlowDensity":  # whose steps look at the rows of a group alone
-        asks.append(lambda by: res.effect("x", -0.5, 0.5, "mean", by=by))
-        asks.append(lambda by: res.derivative("x", "mean", by=by))
+        asks.append(lambda by: res.effect("x", -0.5, 0.5, first(name), by=by))
+        asks.append(lambda by: res.derivative("x", first(name), by=by))
     for ask in asks:
         e, whole = quietly(lambda ask=ask: ask(by)), quietly(lambda ask=ask: ask(None))
         assert shares @ e.values == pytest.approx(whole.values[0], rel=1e-12)
@@ -212,19 +228,21 @@ def test_groups_average_back_to_the_whole(name: str, weights: str, by: Any) -> N
 def test_contrasts_of_groups(name: str) -> None:
     """Differences, and differences in differences, of the rows' means."""
     res, d = fitted(name), table()
-    m = quietly(lambda: res.predict(d))
+    m, of = quietly(lambda: res.predict(d)), first(name)
+    if name in CATEGORIES:
+        m = m.to_numpy() @ np.arange(3.0) if of == "mean" else m[of[5:-1]]
     m = np.asarray(m["estimate"] if isinstance(m, pd.DataFrame) else m)
     if name == "FlowDensity":  # functionals have all penalties, rows smaller ones
         m = np.asarray(res.distribution().mean())
-    e = res.functionals("mean", by="d")
-    contrast = e.linear("mean | d = 1 - mean | d = 0")
+    e = res.functionals(of, by="d")
+    contrast = e.linear(f"{of} | d = 1 - {of} | d = 0")
     assert contrast.values[0] == pytest.approx(m[d["d"] == 1].mean() - m[d["d"] == 0].mean(), rel=1e-9)
     r = np.array([-1.0, 1.0])
     assert contrast.std_error[0] == pytest.approx(np.sqrt(r @ e.covariance @ r), rel=1e-12)
-    cells = res.functionals("mean", by=["d", "period"])
+    cells = res.functionals(of, by=["d", "period"])
     did = cells.linear(
-        "mean | d = 1, period = 1 - mean | d = 1, period = 0 - mean | d = 0, period = 1 + "
-        "mean | d = 0, period = 0"
+        f"{of} | d = 1, period = 1 - {of} | d = 1, period = 0 - {of} | d = 0, period = 1 + "
+        f"{of} | d = 0, period = 0"
     )
     own = pd.Series(m).groupby([d["d"], d["period"]]).mean()
     want = own[1, 1] - own[1, 0] - own[0, 1] + own[0, 0]
@@ -236,19 +254,20 @@ def test_rows_of_effects(name: str, weights: str) -> None:
     """Contrasts are those of `effect`, slopes those of `derivative`, coefficients weighted least squares."""
     res, d = fitted(name, weights), table()
     w = np.asarray(d[WEIGHTS[weights]["weights"]] if weights != "plain" else np.ones(ROWS), dtype=float)
-    effects = quietly(lambda: res.effects("mean"))
+    of, exact = first(name), name in (*BINARY, *CATEGORIES)
+    effects = quietly(lambda: res.effects(of))
     for label, variable, ends in (("d: 1 - 0", "d", (0, 1)), ("g[T.b]", "g", ("a", "b"))):
         row = next(n for n in effects if n == label or (n.startswith("g: ") and variable == "g"))
-        want = quietly(lambda v=variable, ends=ends: res.effect(v, *ends, "mean"))
+        want = quietly(lambda v=variable, ends=ends: res.effect(v, *ends, of))
         np.testing.assert_allclose(effects[row].values, want.values, rtol=1e-12)
         np.testing.assert_allclose(effects[row].std_error, want.std_error, rtol=1e-9)
-    slopes = effects.table()["average_slope" if name not in BINARY else "estimate"]
-    errors = effects.table()["slope_error" if name not in BINARY else "std_error"]
+    slopes = effects.table()["estimate" if exact else "average_slope"]
+    errors = effects.table()["std_error" if exact else "slope_error"]
     for v in ("x", "z"):
-        want = res.derivative(v, "mean")
-        assert slopes[f"{v}: mean"] == pytest.approx(want.values[0], rel=1e-9)
-        assert errors[f"{v}: mean"] == pytest.approx(want.std_error[0], rel=1e-6)
-    if name in BINARY or name == "FlowDensity" or "recorded" in name or "mass" in name:
+        want = res.derivative(v, of)
+        assert slopes[f"{v}: {of}"] == pytest.approx(want.values[0], rel=1e-9)
+        assert errors[f"{v}: {of}"] == pytest.approx(want.std_error[0], rel=1e-6)
+    if exact or name == "FlowDensity" or "recorded" in name or "mass" in name:
         return
     Z = np.column_stack([np.ones(ROWS), d["x"], d["z"], d["d"], d["g"] == "b"]).astype(float)
     b = np.linalg.solve((Z * w[:, None]).T @ Z, (Z * w[:, None]).T @ d["y"])
@@ -301,7 +320,48 @@ def test_binary_answers_are_margins(name: str, weights: str, target: str) -> Non
         assert two.std_error[0] == pytest.approx(ends.std_error[0], rel=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if n not in BINARY])
+@pytest.mark.parametrize("name", CATEGORIES)
+@pytest.mark.parametrize("weights", [w for w in WEIGHTS if w != "offset"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_answers_of_categories_are_margins(name: str, weights: str, target: str) -> None:
+    """Whoever asks: for the same covariance, in groups and cells, of every variable and category."""
+    covs = ["HC0", "HC1", de.Cluster("firm"), de.Cluster("firm", "period"), de.HAC("own")]
+    covs += [de.Cluster("firm", correction=c) for c in ("cr1", "jackknife")]
+    covs = covs if weights == "sampling" else ["nonrobust", "opg", *covs]
+    for cov in [c for c in covs if weights == "plain" or not isinstance(c, de.HAC)]:
+        res = quietly(lambda cov=cov: fitted(name, weights).with_cov(cov))
+        for by in (None, ["d", "period"]):
+            margins = quietly(lambda res=res, by=by: res.margins(by=by, target=target).estimates)
+            mine = quietly(lambda res=res, by=by: res.effects(by=by, target=target).estimates)
+            words = [re.fullmatch(r"(.*) \[(.*)\]", n).groups() for n in margins.names]
+            at = [mine.names.index(f"{effect}: prob[{level}]") for effect, level in words]
+            V = mine.covariance[np.ix_(at, at)]
+            for a, b in ((margins.values, mine.values[at]), (margins.covariance, V)):
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12 * np.abs(b).max(), err_msg=str(cov))
+            sums = margins.values.reshape(-1, 3).sum(axis=1)
+            np.testing.assert_allclose(sums, 0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("name", "two"), [("OrderedLogit", "Logit"), ("OrderedProbit", "Probit"), ("MultinomialLogit", "Logit")]
+)
+@pytest.mark.parametrize("weights", ["plain", "frequency", "sampling"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_answers_of_two_categories_are_those_of_the_binary_law(
+    name: str, two: str, weights: str, target: str
+) -> None:
+    model = MODELS[name][1]
+    binary = fitted(two, weights, "cluster")
+    res = quietly(lambda: model(f"b ~ {RIGHT}", **WEIGHTS[weights]).fit(table(), cov=COVS["cluster"]))
+    for by in (None, ["d", "period"]):
+        found, want = (answers(r, n, target=target, by=by) for r, n in ((res, "b"), (binary, two)))
+        for what, e in want.items():
+            np.testing.assert_allclose(found[what].values, e.values, rtol=1e-10, atol=1e-12, err_msg=what)
+            np.testing.assert_allclose(found[what].covariance, e.covariance, rtol=1e-7, atol=1e-12)
+            assert found[what].df == e.df
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if n not in (*BINARY, *CATEGORIES)])
 def test_answers_of_clusters_are_by_t(name: str) -> None:
     """Limits have t(G − 1) and joint tests F(q, G − q), those of combinations too; else flows are normal."""
     res, G = fitted(name, "plain", "cluster"), table()["firm"].nunique()
@@ -354,6 +414,21 @@ def test_bands_and_files_of_clusters_are_by_t() -> None:
         loaded.attach(table()).functionals("mean")
 
 
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_categories_have_probabilities_alone(name: str) -> None:
+    res = fitted(name)
+    for ask in (
+        lambda: res.functionals("q[0.5]"),
+        lambda: res.effect("x", 0, 1, ["prob[tram]"]),
+        lambda: res.effects("prob[0,1]"),
+        lambda: res.functionals(on="y"),
+        lambda: res.margins(by="d", at="mean"),
+        lambda: res.margins(target="population", at="mean"),
+    ):
+        with pytest.raises(OptionError):
+            ask()
+
+
 @pytest.mark.parametrize("name", BINARY)
 def test_binary_outcomes_have_no_quantiles(name: str) -> None:
     res = fitted(name)
@@ -396,8 +471,8 @@ def test_predictions(name: str) -> None:
     """With and without limits they have the same values; `at` is `predict` with limits."""
     res, new = fitted(name), table().head(5)
     plain, limits = res.predict(new), res.predict(new, ci=True)
-    estimate = plain["estimate"] if isinstance(plain, pd.DataFrame) else plain
-    np.testing.assert_allclose(np.asarray(estimate), limits["estimate"], rtol=1e-12)
+    estimate = plain["estimate"] if "estimate" in getattr(plain, "columns", ()) else plain
+    np.testing.assert_allclose(np.asarray(estimate).ravel(), limits["estimate"], rtol=1e-12)
     assert (limits["conf_low"] < limits["estimate"]).all()
     assert (limits["estimate"] < limits["conf_high"]).all()
     if hasattr(res, "at"):
@@ -411,7 +486,7 @@ def test_a_loaded_result_needs_the_rows(name: str) -> None:
     res.save(file)
     loaded = de.load(io.BytesIO(file.getvalue()))
     with pytest.raises(NeedsData):
-        loaded.effect("x", -0.5, 0.5, "mean")
+        loaded.effect("x", -0.5, 0.5, first(name))
     all_equal(answers(loaded.attach(table()), name), answers(res, name))
 
 
@@ -419,13 +494,13 @@ def test_outside_of_the_fit(name: str) -> None:
     """The share of rows is told where a contrast leaves the fit; further than its width it is refused."""
     res, x = fitted(name), table()["x"]
     with pytest.warns(ExtrapolationWarning, match=re.escape("100%")):
-        res.effect("x", 0.0, float(x.max()) + 0.5, "mean")
+        res.effect("x", 0.0, float(x.max()) + 0.5, first(name))
     with pytest.raises(OptionError, match="width"):
-        res.effect("x", 0.0, float(x.max() + 1.1 * (x.max() - x.min())), "mean")
+        res.effect("x", 0.0, float(x.max() + 1.1 * (x.max() - x.min())), first(name))
     with pytest.raises(OptionError, match="levels"):
-        res.derivative("g", "mean")
+        res.derivative("g", first(name))
     with pytest.raises(OptionError):
-        res.functionals("mean", target="nobody")
+        res.functionals(first(name), target="nobody")
 
 
 def test_nothing_passed_in_changes(name: str) -> None:
@@ -436,7 +511,8 @@ def test_nothing_passed_in_changes(name: str) -> None:
     res = quietly(lambda: model(f"{outcome} ~ {RIGHT}").fit(d, cov="HC0"))
     theta, X = np.array(res.solution()), res.data_rows().X.copy()
     answers(res, name, by=by)
-    quietly(lambda: (res.effect("x", 0, 1, asked, by=by), res.predict(new, asked), res.predict(new, ci=True)))
+    quietly(lambda: (res.effect("x", 0, 1, asked, by=by), res.predict(new, ci=True)))
+    quietly(lambda: res.predict(new) if name in CATEGORIES else res.predict(new, asked))
     pd.testing.assert_frame_equal(d, before[0])
     pd.testing.assert_frame_equal(new, before[1])
     assert [asked, by] == before[2:]
@@ -448,7 +524,8 @@ def test_errors_of_the_population_count_the_rows(name: str) -> None:
     """Of a mean they are those given the rows and more; without covariates' help, sd/√n."""
     column = {"interval(low, high)": "told", "mass(piled, 2)": "piled"}
     res, y = fitted(name), table()[column.get(MODELS[name][0], MODELS[name][0])]
-    population, sample = (res.functionals("mean", target=t).std_error[0] for t in TARGETS)
+    y = y if first(name) == "mean" else (y == first(name)[5:-1])
+    population, sample = (res.functionals(first(name), target=t).std_error[0] for t in TARGETS)
     assert population > sample
     assert population == pytest.approx(y.std() / np.sqrt(ROWS), rel=0.03)
 
@@ -516,10 +593,10 @@ def test_a_summary_is_no_wider_than_a_page(name: str) -> None:
 def test_a_variable_that_enters_late_alone_has_no_effect_now(name: str) -> None:
     outcome, model = MODELS[name]
     res = quietly(lambda: model(f"{outcome} ~ x + lag(z)").fit(table(), cov="HC0"))
-    for ask in (lambda: res.effect("z", 0, 1, "mean"), lambda: res.derivative("z", "mean")):
+    for ask in (lambda: res.effect("z", 0, 1, first(name)), lambda: res.derivative("z", first(name))):
         with pytest.raises(OptionError, match="lag"):
             ask()
-    assert [n.split(":")[0] for n in quietly(lambda: res.effects("mean"))] == ["x"]
+    assert [n.split(":")[0] for n in quietly(lambda: res.effects(first(name)))] == ["x"]
 
 
 def test_a_contrast_of_few_values_is_that_of_their_means() -> None:

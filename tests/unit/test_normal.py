@@ -215,6 +215,7 @@ def test_summary_says_what_a_reader_would_ask() -> None:
         "5 dropped",
         "NaN in x (5)",
         "t with 232",
+        "Location moves with x, z; scale and shape with none.",
     ):
         assert words in text, words
     assert max(map(len, text.splitlines())) <= 78

@@ -29,9 +29,12 @@ def same(found: Any, stored: Any, rel: float) -> bool:
     return bool(found == pytest.approx(stored, rel=rel, abs=1e-12, nan_ok=True))
 
 
-def without_overall_test(summary: str) -> str:
-    """A summary but for the test of all regressors, which was the likelihood ratio in any case."""
-    return re.sub(r"(LLR|Wald) p-value: +\S+", "p-value", summary)
+def without_what_changed(summary: str) -> str:
+    """A summary but for the test of all regressors, which was the likelihood ratio in any case.
+
+    Nor did it say what moves location, scale and shape.
+    """
+    return re.sub(r"(LLR|Wald) p-value: +\S+", "p-value", re.sub(r"\nLocation moves .*none\.", "", summary))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -39,7 +42,7 @@ def test_a_file_is_read_as_it_was(name: str) -> None:
     found, stored = WRITE["said"](de.load(FOLDER / f"{name}.npz")), SAID[name]
     assert found["repr"] == stored["repr"]
     if name not in OTHER_AVERAGES:
-        assert without_overall_test(found["summary"]) == without_overall_test(stored["summary"])
+        assert without_what_changed(found["summary"]) == without_what_changed(stored["summary"])
     assert found["estimates"].keys() == stored["estimates"].keys()
     for column, values in stored["estimates"].items():
         assert same(found["estimates"][column], values, NUMBERS), column
@@ -60,7 +63,8 @@ def test_a_file_meets_its_rows_again(name: str) -> None:
         ]
         assert all(line in stored for line in numbers)
         return
-    assert WRITE["attached"](name, de.load(FOLDER / f"{name}.npz")) == SAID[name]["attached"]
+    attached = WRITE["attached"](name, de.load(FOLDER / f"{name}.npz"))
+    assert without_what_changed(attached) == without_what_changed(SAID[name]["attached"])
 
 
 def test_a_study_goes_on_from_its_store(tmp_path: Path) -> None:

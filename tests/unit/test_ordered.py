@@ -15,6 +15,7 @@ import disteconometrics as de
 from disteconometrics.errors import (
     CollinearityError,
     DisteconometricsError,
+    ExtrapolationWarning,
     FormulaError,
     LikelihoodRatioWarning,
     OptionError,
@@ -163,7 +164,11 @@ def test_two_categories_are_the_binary_model(law: str) -> None:
 def test_margins_are_differences_of_predictions_with_their_errors(law: str) -> None:
     data = grades()
     res = MODELS[law][0]("y ~ x + I(x**2) + d + g").fit(data)
-    table, p = res.margins().estimates, lambda **c: res.predict(data.assign(**c)).mean().to_numpy()
+    table = res.margins().estimates
+
+    def p(**c: object) -> np.ndarray:
+        return res.distribution(data.assign(**c)).probabilities.mean(axis=0)
+
     values = table.values.reshape(4, 4)
     np.testing.assert_allclose(values.sum(axis=1), 0, atol=1e-14)
     np.testing.assert_allclose(values[0], (p(x=data["x"] + 1e-5) - p(x=data["x"] - 1e-5)) / 2e-5, atol=1e-9)
@@ -182,7 +187,8 @@ def test_predictions_have_limits_inside_and_a_law() -> None:
     data = grades()
     res = de.OrderedProbit("y ~ x + d").fit(data)
     new = pd.DataFrame({"x": [-9.0, 0.0, np.nan], "d": [1.0, 0.0, 1.0]})
-    p, ci = res.predict(new), res.predict(new, ci=True)
+    with pytest.warns(ExtrapolationWarning, match="1 of 3 rows"):
+        p, ci = res.predict(new), res.predict(new, ci=True)
     assert list(p.columns) == ["bad", "fair", "good", "best"]
     np.testing.assert_allclose(p.iloc[:2].sum(axis=1), 1)
     assert p.iloc[2].isna().all()

@@ -51,9 +51,10 @@ def test_score_and_information_are_the_derivatives(base: str) -> None:
     f = fit_flow(s, SplinePlan("shape", base))
     rows = of_records(s, records, f, w)
     known: Any = rows.known
-    A, D, U, L = (torch.tensor(M) for M in (known.A, known.D, rows.upper, rows.lower))
-    weights = [torch.tensor(w[at]) for at in rows.places]
     k = len(rows.places.between)
+    upper = rows.wide + np.concatenate([rows.lower[:k], np.zeros((len(rows.wide) - k, rows.wide.shape[1]))])
+    A, D, U, L = (torch.tensor(M) for M in (known.A, known.D, upper, rows.lower))
+    weights = [torch.tensor(w[at]) for at in rows.places]
 
     def value(theta: torch.Tensor) -> torch.Tensor:
         z, u, low = A @ theta, U @ theta, L @ theta

@@ -163,6 +163,9 @@ def test_answers_of_the_population_take_the_design() -> None:
     slope, population = (logit.margins(target=t).bse.iloc[0] for t in ("sample", "population"))
     assert 0 < abs(population - slope) < 0.2 * slope
     assert logit.test("x").df == (1, 12)
+    normal = de.NormalRegression("y ~ x", **WEIGHTED).fit(TABLE, cov=DESIGN, use_t=False)
+    assert normal.test("x").df == (1, 12)
+    assert "t with 12 degrees of freedom" in str(normal.with_cov(DESIGN, use_t=False).summary())
 
 
 @pytest.mark.parametrize("fpc", [None, "N"])

@@ -21,7 +21,7 @@ from disteconometrics.data.scenario import Part
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.absorbed.corrections import influence_equation
 from disteconometrics.estimators.absorbed.fit import AbsorbedRows
-from disteconometrics.estimators.binary.margins import asked_of, questions_of
+from disteconometrics.estimators.margin_questions import asked_of, questions_of
 from disteconometrics.inference.covariance import CovarianceKind, covariance, known_kind
 from disteconometrics.inference.marginal_effects import Question
 from disteconometrics.inference.protocols import ArrayScores

@@ -13,12 +13,10 @@ from disteconometrics.arrays import Array
 from disteconometrics.data.table import as_given
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.binary.extrapolation import Ranges, warn_new
-from disteconometrics.estimators.binary.fit import BinaryRows
 from disteconometrics.estimators.binary.fitted_index import FittedIndex
-from disteconometrics.estimators.effects_results import EffectsResults
 from disteconometrics.estimators.index_laws import ProbabilityRowLaws, check_mean
 from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows
-from disteconometrics.inference.estimates import Estimates, check_level, critical_value
+from disteconometrics.inference.estimates import check_level, critical_value
 from disteconometrics.inference.law_effects import MEstimation
 from disteconometrics.threads import on_one_thread
 
@@ -32,15 +30,12 @@ class BinaryAnswers(LawAnswers):
 
     model: Any
     spec: Any
+    data_rows: Any  # of `FittedResult`, which a result inherits after this
 
     @property
     @abstractmethod
     def fitted_index(self) -> FittedIndex:
         """The index x'β of any rows."""
-
-    def data_rows(self, data: Any = None) -> BinaryRows:
-        """The rows of the fit."""
-        raise NotImplementedError
 
     @property
     @abstractmethod
@@ -86,6 +81,10 @@ class BinaryAnswers(LawAnswers):
             exact=True,
             linear=False,
         )
+
+    def usual(self, effects: bool) -> tuple[str]:
+        """The mean, P(y = 1), is all there is."""
+        return (MEAN,)
 
     @staticmethod
     def read_names(names: Any, on: Any) -> list[str]:
@@ -171,58 +170,6 @@ class BinaryAnswers(LawAnswers):
                 kernel.probability(high),
             )
         return pd.DataFrame({"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}, index=rows)
-
-    def functionals(
-        self,
-        names: Any = MEAN,
-        *,
-        on: Any = None,
-        by: Any = None,
-        target: str = "population",
-        of: str = "outcome",
-    ) -> Estimates:
-        """P(y = 1) averaged over the rows of the fit; see `LawAnswers.functionals`."""
-        return super().functionals(names, on=on, by=by, target=target, of=of)
-
-    def effect(
-        self,
-        variable: str,
-        low: Any,
-        high: Any,
-        names: Any = MEAN,
-        *,
-        on: Any = None,
-        by: Any = None,
-        target: str = "population",
-        of: str = "outcome",
-    ) -> Estimates:
-        """Average contrast of P(y = 1), as ``margins({variable: (low, high)})``; see `LawAnswers.effect`."""
-        return super().effect(variable, low, high, names, on=on, by=by, target=target, of=of)
-
-    def derivative(
-        self,
-        variable: str,
-        names: Any = MEAN,
-        *,
-        on: Any = None,
-        by: Any = None,
-        target: str = "population",
-        of: str = "outcome",
-    ) -> Estimates:
-        """Average slope of P(y = 1), as ``margins(variable)``; see `LawAnswers.derivative`."""
-        return super().derivative(variable, names, on=on, by=by, target=target, of=of)
-
-    def effects(
-        self,
-        names: Any = MEAN,
-        *,
-        on: Any = None,
-        by: Any = None,
-        target: str = "population",
-        of: str = "outcome",
-    ) -> EffectsResults:
-        """Average slopes of numbers and contrasts of levels, as `margins`; see `LawAnswers.effects`."""
-        return super().effects(names, on=on, by=by, target=target, of=of)
 
 
 def _laws(fitted: FittedIndex, offset: Array | None, X: Array) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.binary.fit import BinaryRows
 from disteconometrics.estimators.binary.penalty import penalised_test, smaller
-from disteconometrics.estimators.results import LikelihoodCriteria
+from disteconometrics.estimators.results import CoefficientAnswers
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.covariance import (
     HAC,
@@ -36,7 +36,7 @@ from disteconometrics.inference.covariance import (
     clusters_telling,
     covariance,
 )
-from disteconometrics.inference.estimates import Estimates, TestResult, chi2_test, f_test, quadratic_form
+from disteconometrics.inference.estimates import TestResult, chi2_test, f_test, quadratic_form
 from disteconometrics.inference.influence import is_model_based
 from disteconometrics.inference.survey import Survey
 from disteconometrics.likelihoods.index_model import IndexModel, index
@@ -215,31 +215,18 @@ def check_likelihood_ratio(covariance: Covariance, has_likelihood: bool, instead
         warn_user(LikelihoodRatioWarning(text, hint=hint))
 
 
-class LikelihoodTests(LikelihoodCriteria):
+class LikelihoodTests(CoefficientAnswers):
     """Likelihood-ratio and score tests of a binary result, and the Wald test of all its regressors."""
 
-    spec: Any
-    rows: BinaryRows | None
-    covariance: Covariance
+    rows: BinaryRows | None  # of `FittedResult`, which a result inherits after this
+    data_rows: Any
+    fingerprint: Callable[[], str]
     infinite: Any
 
     @property
     @abstractmethod
     def kernel(self) -> Kernel:
         """The law of the outcome given the index."""
-
-    @property
-    @abstractmethod
-    def estimates(self) -> Estimates:
-        """The coefficients with their covariance."""
-
-    @abstractmethod
-    def fingerprint(self) -> Any:
-        """What tells outcomes apart."""
-
-    def data_rows(self, data: Any = None) -> BinaryRows:
-        """The rows of the fit."""
-        raise NotImplementedError
 
     @property
     def wald_pvalue(self) -> float:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
-from itertools import product
 from types import SimpleNamespace
 from typing import IO, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 from scipy import linalg
 
 from disteconometrics.archive import write_archive
@@ -22,13 +19,20 @@ from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary.extrapolation import (
     Ranges,
-    check_contrasts,
-    warn_rows,
-    warn_settings,
 )
 from disteconometrics.estimators.binary.fit import BinaryRows, success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
-from disteconometrics.estimators.law_answers import groups_of
+from disteconometrics.estimators.margin_questions import (
+    AnyRows,
+    Asked,
+    asked_of,
+    averaged_with,
+    check_choice,
+    check_place,
+    check_ranges,
+    questions_of,
+    row_groups,
+)
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import AnyFloat, Count, NonNegative, Numbers, Rule
 from disteconometrics.inference.estimates import ClusterCount, Estimated, Estimates, check_level
@@ -36,7 +40,6 @@ from disteconometrics.inference.influence import averaging_rows, estimation_rows
 from disteconometrics.inference.marginal_effects import (
     KINDS,
     Averages,
-    Question,
     average_margins,
     margins_at_means,
 )
@@ -46,17 +49,18 @@ from disteconometrics.tables import Summary, first_of
 from disteconometrics.threads import on_one_thread
 
 __all__ = [
+    "INCLUDED",
+    "INDEPENDENT",
+    "SHARED",
     "MarginsResults",
-    "asked_of",
-    "check_ranges",
     "margins",
     "margins_as_statsmodels",
     "margins_of",
-    "questions_of",
 ]
 
-AnyRows = Scenario | StreamedScenario
 INCLUDED = "The sampling variance of the average over rows is included"
+INDEPENDENT = "; it supposes independent rows"
+SHARED = ", with what it shares with that of the estimates"
 _MEANING = {
     "dydx": "dP/dv (differences for levels)",
     "eydx": "d log P/dv (log ratios for levels)",
@@ -197,35 +201,35 @@ def margins_of(
     result: Any,
     names: tuple[str, ...],
     values: Array,
-    gradients: Array,
+    covariance: Array,
     *,
     where: str,
     rows: int,
     notes: Sequence[str],
     kind: str = "dydx",
+    target: str = "sample",
     level: float = 0.95,
 ) -> MarginsResults:
-    """Effects for the very rows of a result, with errors of its estimates (delta method).
+    """Effects of a result with a covariance of their own.
 
     Parameters
     ----------
     result : with ``covariance``, ``estimates`` and ``spec``.
-    names, values, gradients : of the effects, (q,) float64 array and (q, k) in the coefficients.
+    names, values, covariance : of the effects, (q,) and (q, q) float64 arrays.
     where : str, the rows that were averaged, ``rows`` their number.
     notes : foot of the table, after the covariance's.
-    kind, level : as in `margins`.
+    kind, target, level : as in `margins`.
     """
-    V = result.covariance
     return MarginsResults(
-        result.estimates.others(names, values, V.of_moves(gradients), level=level),
+        result.estimates.others(names, values, covariance, level=level),
         kind,
         where,
-        "sample",
+        target,
         result.spec.outcome.name,
         result.spec.formula,
-        V.label,
+        result.covariance.label,
         rows,
-        (V.note, *notes),
+        (result.covariance.note, *notes),
     )
 
 
@@ -275,7 +279,7 @@ def margins(
         Σ w²(m − θ)²/(Σ w)² · n/(n − 1) is added to G·V·G'.  Rows that are not those of the fit count as drawn
         apart from these.
     by : a column of the table of the fit, or a list of columns, whose groups are averaged apart with one
-        covariance: rows ``age | union = 1``, so that ``linear`` and ``test`` take contrasts of groups.
+        covariance: rows ``age | union = 1``, so that ``nlcom`` and ``test`` take contrasts of groups.
     level : float, confidence level of the table.
     own : BinaryRows or None, the rows of the fit with its scores, where they are at hand.
     ranges : Ranges or None, the least and the largest value of each number in the fit, where they are known.
@@ -364,11 +368,7 @@ def _groups(rows: AnyRows, own: BinaryRows | None, by: Any, at: Any) -> list[tup
         raise rows.design.needs_rows()
     if own is None or not _are_same(rows, own.scenario()):
         raise OptionError("by= is for the rows of the fit: of other rows give those of one group as data=.")
-    if at == "mean":
-        raise OptionError("by= averages over the rows of a group; at='mean' looks at one point.")
-    return groups_of(
-        partial(own.column, role="by="), by, np.ones(rows.size) if rows.weights is None else rows.weights
-    )
+    return row_groups(own, by, at, np.ones(rows.size) if rows.weights is None else rows.weights)
 
 
 def _in_groups(
@@ -407,7 +407,7 @@ def _covariance(
     G, V = fitted.covariance.coordinates(found.gradients)
     estimated, kind = G @ V @ G.T, fitted.covariance.kind
     if found.effects is None:
-        return estimated + found.sampling, f"{INCLUDED}; it supposes independent rows."
+        return estimated + found.sampling, f"{INCLUDED}{INDEPENDENT}."
     assert isinstance(rows, Scenario)
     if own is None or kind is None:
         remedy = "attach(data) gives the rows of the fit" + ("" if kind else ", with_cov() names the columns")
@@ -440,10 +440,8 @@ def _covariance(
         copies=copies,
         modelled=None if same else estimated,
     )
-    shared = (
-        "with what it shares with that of the estimates" if same else "of rows drawn apart from the fit's"
-    )
-    return V, f"{INCLUDED}, {shared}."
+    shared = SHARED if same else ", of rows drawn apart from the fit's"
+    return V, f"{INCLUDED}{shared}."
 
 
 def _are_same(rows: Scenario, own: Scenario) -> bool:
@@ -458,124 +456,15 @@ def _are_same(rows: Scenario, own: Scenario) -> bool:
 
 def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None:
     """Refuse unknown choices, and those that have no meaning for this fit."""
-    _check(kind, "kind", KINDS)
-    _check(target, "target", ("sample", "population"))
-    if isinstance(at, str) or not isinstance(at, Mapping):
-        _check(at, "at", ("overall", "mean"), " or a dict such as {'age': 40}")
-    if target == "population" and at == "mean":
-        raise OptionError(
-            "target='population' is about averages over rows; at='mean' looks at one point: use at='overall'."
-        )
+    check_choice(kind, "kind", KINDS)
+    check_place(at, target)
     if fitted.infinite is not None and at == "mean":
         raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
 
 
-def check_ranges(ranges: Ranges | None, rows: AnyRows, asked: list[_Asked], at: Any) -> None:
-    """Refuse contrasts far outside the range of the fit; warn of what else is set, or lies, outside.
-
-    Raises
-    ------
-    OptionError
-
-    Warns
-    -----
-    ExtrapolationWarning
-    """
-    if not ranges:
-        return
-    contrasts = [(a.variable, a.values) for a in asked if a.values is not None]
-    check_contrasts(ranges, contrasts)
-    fixed = {} if isinstance(at, str) else {name: _values_of(value) for name, value in at.items()}
-    warn_settings(ranges, [*contrasts, *fixed.items()])
-    warn_rows({name: rows.values(name) for name in ranges if name not in fixed}, ranges)
-
-
-def _check(value: Any, name: str, allowed: Sequence[str], more: str = "") -> None:
-    if not isinstance(value, str) or value not in allowed:
-        raise OptionError(f"{name}={value!r} is not known; use one of {', '.join(map(repr, allowed))}{more}.")
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A variable and the values to contrast, base first; None for a derivative."""
-
-    variable: str
-    values: tuple[Any, ...] | None
-
-
-def asked_of(rows: AnyRows, variables: Any, kind: str) -> tuple[list[_Asked], list[str]]:
-    """What to compute for each variable, and notes on variables left out of the default."""
-    if variables is None:
-        found, notes = [], []
-        for name in rows.spec.variables:
-            try:
-                found.append(_one(rows, name, None, kind))
-            except OptionError as e:
-                notes.append(f"Left out: {e}")
-        if not found:
-            raise OptionError(
-                f"No variable of {rows.spec.formula!r} has a marginal effect. {' '.join(notes)}".rstrip()
-            )
-        return found, notes
-    chosen: Any = {variables: None} if isinstance(variables, str) else variables
-    if not isinstance(chosen, Mapping):
-        if not isinstance(chosen, (list, tuple, set, frozenset, pd.Index)):
-            raise OptionError(
-                f"variables={variables!r}: give a name, a list of names, or a dict such as {{'kids': (0, "
-                f"1)}}."
-            )
-        chosen = dict.fromkeys(chosen)
-    if not chosen:
-        raise OptionError("variables is empty; leave it out for all variables.")
-    return [_one(rows, name, how, kind) for name, how in chosen.items()], []
-
-
-def _one(rows: AnyRows, name: Any, how: Any, kind: str) -> _Asked:
-    """What to compute for one variable: its derivative, or a contrast of values."""
-    name = rows.check_variable(name)
-    levels = rows.levels(name)
-    log_v = kind in ("eyex", "dyex")
-    if how is None:
-        how = _default(rows, name, levels, log_v)
-    if isinstance(how, str) and how == "derivative":
-        if levels is not None:
-            raise OptionError(
-                f"{name!r} has levels ({list_names(levels, 6)}), so no derivative; leave the choice out."
-            )
-        rows.part(0, 1, {}).derivative(name)  # says so if there is none
-        return _Asked(name, None)
-    if log_v:
-        raise OptionError(
-            f"kind={kind!r} divides by the logarithm of {name!r}, which has levels; use 'dydx' or 'eydx'."
-        )
-    return _Asked(name, _contrasted(rows, name, how))
-
-
-def _default(rows: AnyRows, name: str, levels: Any, log_v: bool) -> Any:
-    """All levels where there are some, both values of a 0–1 column, else the derivative."""
-    if levels is not None:
-        return levels
-    return (0, 1) if not log_v and rows.zero_one(name) else "derivative"
-
-
-def _contrasted(rows: AnyRows, name: str, how: Any) -> tuple[Any, ...]:
-    """The values of a contrast, base first, each of which the formula takes."""
-    values = tuple(how) if isinstance(how, (list, tuple, range, np.ndarray)) else ()
-    if len(values) < 2:
-        raise OptionError(
-            f"{name!r}: {how!r} is no choice; give 'derivative', or at least two values, base first, as "
-            f"in (0, 1)."
-        )
-    if len({repr(v) for v in values}) < len(values):
-        raise OptionError(f"{name!r}: the values {values!r} repeat.")
-    for value in values:
-        rows.part(0, 1, {name: value})
-    return values
-
-
 def _identified(
-    infinite: Infinite | None, rows: AnyRows, asked: list[_Asked], *, explicit: bool
-) -> tuple[list[_Asked], list[str]]:
+    infinite: Infinite | None, rows: AnyRows, asked: list[Asked], *, explicit: bool
+) -> tuple[list[Asked], list[str]]:
     """Variables that separation does not touch: none of their columns runs to infinity."""
     if infinite is None:
         return asked, []
@@ -593,12 +482,12 @@ def _identified(
     return left, [f"Left out for separation: {', '.join(touched)}."]
 
 
-def _columns(rows: AnyRows, a: _Asked) -> Any:
+def _columns(rows: AnyRows, a: Asked) -> Any:
     """Columns of the design that a margin moves."""
     return rows.part(0, 1, {}).derivative(a.variable)[0] if a.values is None else _moved(rows, a)
 
 
-def _moved(rows: AnyRows, a: _Asked) -> Mask:
+def _moved(rows: AnyRows, a: Asked) -> Mask:
     """Columns that differ between the values of a contrast in any of the rows."""
     moved = np.zeros(len(rows.spec.names), dtype=bool)
     for start in range(0, rows.size, 65536):
@@ -609,85 +498,6 @@ def _moved(rows: AnyRows, a: _Asked) -> Mask:
     return moved
 
 
-def questions_of(rows: AnyRows, asked: list[_Asked], at: Any) -> tuple[list[Question], str]:
-    """Every margin with its name, in the order of the table, and words for where it is evaluated."""
-    if isinstance(at, str):
-        points: list[tuple[str, dict[str, Any]]] = [("", _means(rows) if at == "mean" else {})]
-        where = "the means" if at == "mean" else "the rows (average)"
-    else:
-        points, where = _points(rows, asked, at)
-    out = []
-    for a, (suffix, fixed) in product(asked, points):
-        if a.values is None:
-            out.append(Question(f"{a.variable}{suffix}", a.variable, None, fixed))
-            continue
-        base = a.values[0]
-        out += [
-            Question(f"{a.variable}: {_word(v)} - {_word(base)}{suffix}", a.variable, (base, v), fixed)
-            for v in a.values[1:]
-        ]
-    return out, where
-
-
-def _word(value: Any) -> str:
-    return (
-        f"{value:g}"
-        if isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        else str(value)
-    )
-
-
-def _means(rows: AnyRows) -> dict[str, float]:
-    """Weighted means of the variables that are numbers and no levels."""
-    if isinstance(rows, StreamedScenario):
-        raise rows.design.needs_rows()
-    return {
-        name: float(np.average(rows.values(name), weights=rows.weights))
-        for name in rows.spec.variables
-        if rows.levels(name) is None
-    }
-
-
-def _points(
-    rows: AnyRows, asked: list[_Asked], at: Mapping[str, Any]
-) -> tuple[list[tuple[str, dict[str, Any]]], str]:
-    """The grid of a dict: suffixes of names and fixed values; only lists of values show in the names."""
-    if not at:
-        raise OptionError("at={} fixes nothing; use at='overall'.")
-    contrasted = {a.variable for a in asked if a.values is not None}
-    lists = {rows.check_variable(key): _values_of(value) for key, value in at.items()}
-    for name, values in lists.items():
-        _check_point(rows, name, values, contrasted)
-    named = [n for n, v in lists.items() if len(v) > 1 or not np.isscalar(at[n])]
-    grid = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
-    points = [(_suffix(fixed, named), fixed) for fixed in grid]
-    single = [f"{n} = {_word(v[0])}" for n, v in lists.items() if n not in named]
-    return points, ", ".join(single) or f"values of {', '.join(named)}"
-
-
-def _suffix(fixed: Mapping[str, Any], named: Sequence[str]) -> str:
-    """What a name says of the values at which some variables are fixed."""
-    shown = ", ".join(f"{n} = {_word(fixed[n])}" for n in named)
-    return f" | {shown}" if shown else ""
-
-
-def _values_of(value: Any) -> list[Any]:
-    listed = isinstance(value, (list, tuple, range, np.ndarray, pd.Series, pd.Index))
-    return list(value) if listed else [value]
-
-
-def _check_point(rows: AnyRows, name: str, values: list[Any], contrasted: set[str]) -> None:
-    """Refuse to fix what is contrasted, an empty list, and values that the formula does not take."""
-    if name in contrasted:
-        raise OptionError(
-            f"at= fixes {name!r}, whose values are what is contrasted; leave it out of one of them."
-        )
-    if not values:
-        raise OptionError(f"at={{{name!r}: []}} has no value.")
-    for value in values:
-        rows.part(0, 1, {name: value})
-
-
 def _notes(
     fitted: FittedIndex, rows: AnyRows, drawn: list[str], skipped: list[str], at: Any
 ) -> tuple[str, ...]:
@@ -695,9 +505,7 @@ def _notes(
     notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {fitted.covariance.note}"]
     if isinstance(at, str) and at == "mean":
         notes.append("Numbers at their means go through the formula; factors enter with their shares.")
-    if spec.weights is not None:
-        notes.append(f"Averaged with the weights {spec.weights} ({spec.weight_type}).")
-    notes += drawn
+    notes += [*averaged_with(rows), *drawn]
     if fitted.infinite is not None:
         notes.append("Rows whose probability is 0 or 1 after separation count with effect zero.")
     return (*notes, *skipped)

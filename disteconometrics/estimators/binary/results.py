@@ -34,7 +34,6 @@ from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.law_answers import groups_of
 from disteconometrics.estimators.refit import refitting_result, success_labels
 from disteconometrics.estimators.results import (
-    CoefficientAnswers,
     CoefficientsHeader,
     FittedResult,
     SavedResult,
@@ -116,7 +115,7 @@ def fit_binary_rows(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class BinaryResults(CoefficientAnswers, FittedResult, BinaryAnswers, LikelihoodTests):
+class BinaryResults(BinaryAnswers, LikelihoodTests, FittedResult):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
@@ -154,9 +153,7 @@ class BinaryResults(CoefficientAnswers, FittedResult, BinaryAnswers, LikelihoodT
             mask = self.infinite.masked()
             values = np.where(mask, self.infinite.limits(), values)
             V = np.where(mask[:, None] | mask[None, :], np.nan, V)
-        t = self.use_t or self.covariance.surveyed
-        df = self.covariance.degrees_of_freedom if t else np.inf
-        plain = Estimates(self.spec.names, values, V, df, clusters=self.covariance.clusters)
+        plain = Estimates(self.spec.names, values, V, self.degrees_of_t, clusters=self.covariance.clusters)
         if self.facts.penalty is None:
             return plain
         fit = None if self.rows is None else self.rows.penalised
@@ -427,7 +424,7 @@ class BinaryResults(CoefficientAnswers, FittedResult, BinaryAnswers, LikelihoodT
             Effects in these rows, as in statsmodels and Stata, or in the population that they were drawn
             from: then the sampling of the rows adds to the error, with what it shares with the estimates.
         by : a column, or a list of columns, whose groups are averaged apart with one covariance, so that
-            ``.linear("…")`` has contrasts of groups; None for all rows.
+            ``.nlcom("a - b")`` has contrasts of groups; None for all rows.
         data : table to average over, None for the rows of the fit.
         level : float, confidence level of the table.
 
