@@ -389,14 +389,11 @@ class Averaged:
 
     def averaging(self, influence: Array) -> Array:
         """Averaging rows (n,) of an influence (of the rows that count)."""
+        out = np.zeros(len(self.shares))
         own = self._own[1]
         with np.errstate(invalid="ignore"):
-            rows = np.asarray(own * (influence - own @ influence))
-        if len(rows) == len(self.shares):
-            return rows
-        out = np.zeros(len(self.shares))
-        out[self.kept] = rows
-        return out
+            out[self.kept] = own * (influence - own @ influence)
+        return np.asarray(out)
 
     def at(self, y: float) -> tuple[float, float, Array]:
         """Distribution function and density of the average at an outcome, and the former by row."""
