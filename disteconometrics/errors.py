@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "AtMassWarning",
     "CollinearityError",
     "ConditioningWarning",
     "ConvergenceWarning",
@@ -209,6 +210,10 @@ class InfiniteMomentWarning(DisteconometricsWarning):
 
 class UnidentifiedWarning(DisteconometricsWarning):
     """A functional lies where the records of the outcome tell nothing of its law, and is withheld."""
+
+
+class AtMassWarning(DisteconometricsWarning):
+    """A quantile lies so near to the share of rows at a mass that what is made of it has no error."""
 
 
 class HeavyTailWarning(DisteconometricsWarning):

@@ -244,25 +244,22 @@ class Sample:
 class FirstBatches:
     """What the first reading gave, by part, to be coded once the design is known; nothing if it is too much.
 
-    ``room`` is how many bytes there may be.
+    ``room`` is how many bytes there may be, ``share`` how many of a part, so that much is let go of early.
     """
 
-    def __init__(self, room: float) -> None:
-        self.room = room
+    def __init__(self, room: float, share: float) -> None:
+        self.room, self.share, self.are_whole = room, share, room >= 0
         self.parts: dict[int, list[tuple[int, Batch]]] = {}
+        self._bytes: dict[int, int] = {}
 
     def take(self, number: int, given: int, batch: Batch) -> None:
         """Keep a batch, of so many rows given, of a part."""
-        self.room -= batch.nbytes
-        if self.room < 0:
-            self.parts = {}
-        else:
+        own = self._bytes[number] = self._bytes.get(number, 0) + batch.nbytes
+        self.are_whole = own <= self.share and sum(self._bytes.values()) <= self.room
+        if self.are_whole:
             self.parts.setdefault(number, []).append((given, replace(batch, columns={})))
-
-    @property
-    def are_whole(self) -> bool:
-        """Whether all batches are there."""
-        return self.room >= 0
+        else:
+            self.parts = {}
 
 
 def stacked(batches: Sequence[Batch], levels: dict[int, tuple[Any, ...]]) -> Batch:

@@ -54,7 +54,7 @@ __all__ = ["learn"]
 MOST_VALUES = 1_000  # of an outcome that should have two
 MOST_JOINT = 1_000_000  # cells of crossed factors
 SAMPLE_BYTES = 24_000_000  # of rows that the first reading keeps, to start from
-FEW_PARTS = 2  # each of which may fill the sample; each of more parts gives twice its share at most
+FEW_PARTS = 2  # each of which may fill what is kept; each of more parts gives twice its share at most
 
 
 @dataclass
@@ -214,9 +214,11 @@ def learn(
     _check_terms_of_rows(parsed)
     asked = Question(parsed, weights, weight_type, offset, outcome, few)
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))), tally=asked.tally())
-    runs = facts.sample.most * FEW_PARTS // max(FEW_PARTS, len(source.parts))
+    shares = max(FEW_PARTS, len(source.parts))
+    runs = facts.sample.most * FEW_PARTS // shares
     run = OneByOne() if run is None else run
-    first = FirstBatches(_room(cache) if run.is_here and few is None else -1)
+    room = _room(cache) if run.is_here and few is None else -1
+    first = FirstBatches(room, room * FEW_PARTS / shares)
     numbered = [(part, asked, runs, number, first) for number, part in enumerate(source.parts)]
     for part, found in zip(source.parts, run(_learnt, numbered, asked.names), strict=True):
         with named(part):

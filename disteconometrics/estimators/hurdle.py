@@ -129,7 +129,7 @@ def fit_hurdle(
         raise
     weights = {"weights": model.weights, "weight_type": model.weight_type}
     logit = Logit(parts.occurs.spec.formula, **weights)
-    occurs = fit_binary_rows(logit, logit.kernel, FitRows(parts.occurs), kind=kind, use_t=False)
+    occurs = fit_binary_rows(logit, FitRows(parts.occurs), kind=kind, use_t=False)
     rows = HurdleRows(read.design, kept=parts.kept)
     facts = HurdleFacts(
         **rows.facts(),

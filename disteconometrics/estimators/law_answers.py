@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Mask, or_ones
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.coded_mean import CodedMean
@@ -25,7 +25,13 @@ from disteconometrics.distributions.recorded import Recording, corner_of, record
 from disteconometrics.errors import DataError, OptionError, WithheldError
 from disteconometrics.estimators.crossing import Crossable, Crossing
 from disteconometrics.estimators.effects_results import EffectsResults
-from disteconometrics.estimators.law_results import FUNCTIONALS, limits_beside_mass, limits_on_the_line
+from disteconometrics.estimators.law_results import FUNCTIONALS
+from disteconometrics.inference.beside_mass import (
+    of_each_row,
+    warn_beside_mass,
+    with_limits_beside_mass,
+    without_limits,
+)
 from disteconometrics.inference.crossed_laws import Cell, CrossedLaws, InfluenceLaws
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 from disteconometrics.inference.held import ALL, Held, all_held, warn_hidden, warn_not_held
@@ -37,9 +43,6 @@ from disteconometrics.inference.law_effects import (
     check_target,
     error_of,
     estimates_of,
-    outcomes_of,
-    point_of,
-    row_gradients,
     row_values,
     with_quantile_limits,
 )
@@ -156,7 +159,7 @@ class Answering:
         ------
         OptionError, MissingColumnError, DataError
         """
-        w = np.ones(len(self.X)) if self.weights is None else self.weights
+        w = or_ones(self.weights, len(self.X))
         if by is None:
             return [("", w / w.sum())]
         if not self.conditional:
@@ -166,9 +169,8 @@ class Answering:
     def variables(self, shares: Array) -> VariableEffects:
         """Effects of variables averaged over rows with shares (n,)."""
         every = self.groups(None)[0][1]
-        return VariableEffects(
-            self.scenario, self.X, shares, every, self.laws, self.bent, self.exact, self.seen, self.held
-        )
+        of_fit = self.laws, self.bent, self.exact, self.seen, self.held, self.estimation
+        return VariableEffects(self.scenario, self.X, shares, every, *of_fit)
 
 
 def groups_of(column: Callable[[str], Any], by: Any, weights: Array) -> list[tuple[str, Array]]:
@@ -340,7 +342,8 @@ class AveragedAnswers(TakesWords):
         Returns
         -------
         Estimates
-            Limits of quantiles invert the band of the distribution function.
+            Limits of quantiles invert the band of the distribution function. Near F at the ends of a mass
+            they have these and no standard error, nor have ``iqr`` and ratios.
 
         Raises
         ------
@@ -399,6 +402,8 @@ class AveragedAnswers(TakesWords):
         Returns
         -------
         Estimates
+            Of quantiles whose level is near F at the ends of a mass, in many rows at once, without a standard
+            error; their limits are those of F inverted, of all parts at once (`inference.beside_mass`).
 
         Raises
         ------
@@ -413,6 +418,9 @@ class AveragedAnswers(TakesWords):
             If rows leave the covariates of the fit; it says their share.
         UnidentifiedWarning
             If records hide what some rows have: the share of these rows, withheld where it is above 5 %.
+        AtMassWarning
+            If ``iqr`` or a ratio is made of quantiles near F at the ends of a mass, in many rows at once: it
+            has no error.
 
         Examples
         --------
@@ -464,6 +472,8 @@ class AveragedAnswers(TakesWords):
         -----
         InfiniteMomentWarning
             If the fitted tail is too heavy for a functional.
+        AtMassWarning
+            If quantiles are near F at the ends of a mass, in many rows at once: they have no error.
 
         Examples
         --------
@@ -494,7 +504,9 @@ class AveragedAnswers(TakesWords):
         labels = [f"{n}{words}" for n in a.names for words, _ in groups]
         functionals, each = [f for f in a.functionals for _ in groups], [n for n in a.names for _ in groups]
         answers = checked(each, answers, functionals, a.unsupported, a.held)
-        return estimates_of(labels, answers, a.estimation, target)
+        warn_beside_mass(each, answers)
+        plain = estimates_of(labels, answers, a.estimation, target)
+        return with_limits_beside_mass(plain, answers, error_of(a.estimation, target))
 
     @on_one_thread
     def effects(
@@ -535,6 +547,9 @@ class AveragedAnswers(TakesWords):
         -----
         InfiniteMomentWarning
             If the fitted tail is too heavy for a functional.
+        AtMassWarning
+            If quantiles are near F at the ends of a mass, in many rows at once: they have no error here, and
+            limits in `effect`.
         """
         check_target(target)
         recorded = of != "outcome" and self.recording_asked(of, on) is not None
@@ -650,7 +665,8 @@ class LawAnswers(AveragedAnswers, Crossable):
         Returns
         -------
         DataFrame
-            Index (row, functional); columns estimate, and with ``ci`` std_error, conf_low, conf_high.
+            Index (row, functional); columns estimate, and with ``ci`` std_error, conf_low, conf_high. Near
+            F at the ends of a mass quantiles have limits and no standard error.
 
         Raises
         ------
@@ -669,7 +685,7 @@ class LawAnswers(AveragedAnswers, Crossable):
         for name, functional in zip(a.names, a.functionals, strict=True):
             rows = pd.MultiIndex.from_arrays([index, [name] * n], names=["row", "functional"])
             if ci:
-                columns = _of_each_row(a.laws, functional, a.estimation, critical, a.held)
+                columns = of_each_row(a.laws, functional, a.estimation, critical, a.held)
             else:
                 columns = {"estimate": row_values(a.laws, functional, np.zeros((n, 1))).values}
             hidden = hidden_rows(a.laws, functional, columns["estimate"], a.held)
@@ -688,42 +704,6 @@ class LawAnswers(AveragedAnswers, Crossable):
     @abstractmethod
     def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         """What predictions of new rows need, and the rows' index."""
-
-
-def _of_each_row(
-    laws: RowLaws, functional: Functional, estimation: Estimation, critical: float, held: Held
-) -> dict[str, Array]:
-    """A functional of each row's law with error and limits; those of quantiles invert the band."""
-    own: Any = outcomes_of(laws)
-    if own is not None and functional[0] == "q":
-        return _recorded_quantiles(laws, _of_each_row(own, functional, estimation, critical, held))
-    values, G = row_gradients(laws, functional)
-    se = np.where(np.isnan(values), np.nan, estimation.errors(G))
-    low, high = values - critical * se, values + critical * se
-    if functional[0] == "q":
-        known = np.flatnonzero(np.isfinite(values))
-        own = laws.take(known)
-        target = float(laws.link.quantile(np.array(functional[1][0])))
-
-        def over(y: Array, sign: float) -> Array:
-            z, G = own.each_on_link(y)
-            return np.asarray(z + sign * critical * estimation.errors(G) - target)
-
-        if point_of(laws) is None:
-            ends = limits_on_the_line(laws.support, over, values[known], critical * se[known])
-        else:
-            ends = limits_beside_mass(own, over)
-        low[known], high[known] = ends
-        low, high = held.limits(low, high)
-        se = np.where(values == point_of(laws), np.nan, se)  # what does not move has no error
-    return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
-
-
-def _recorded_quantiles(laws: Any, found: dict[str, Array]) -> dict[str, Array]:
-    """Quantiles of outcomes as they are recorded, without errors where they do not move."""
-    out = {name: laws.told(found[name]) for name in ("estimate", "conf_low", "conf_high")}
-    out["std_error"] = np.where(laws.stands(found["estimate"]), np.nan, found["std_error"])
-    return {name: out[name] for name in found}
 
 
 def _of_each_variable(
@@ -766,7 +746,9 @@ def _effects_results(
             answers.append(effect.answers[i])
     k, functionals = len(answers), {n: f for n, f in zip(a.names, a.functionals, strict=True)}
     kinds = [functionals[n] for _, _, n in of]
-    answers = checked([n for _, _, n in of], answers, kinds, a.unsupported, a.held)
+    each = [n for _, _, n in of]
+    answers = list(map(without_limits, checked(each, answers, kinds, a.unsupported, a.held)))
+    warn_beside_mass(each, answers)
     warn_hidden([f"{of[j][2]} (average slope)" for j in at], [b.hidden for b in beside], a.held)
     without = [is_withheld(b, kinds[j][0], a.unsupported) for j, b in zip(at, beside, strict=True)]
     beside = [x._replace(value=np.nan) if w else x for x, w in zip(beside, without, strict=True)]

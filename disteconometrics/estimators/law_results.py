@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,7 @@ from disteconometrics.arrays import Array
 from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
 from disteconometrics.distributions.law import Law
-from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData
-from disteconometrics.inference.crossings import crossings, crossings_of_mass
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.tables import Section, number
@@ -25,8 +23,6 @@ __all__ = [
     "by_differences",
     "law_section",
     "law_values",
-    "limits_beside_mass",
-    "limits_on_the_line",
     "saved_estimates",
     "standard_functionals",
     "without_errors",
@@ -117,26 +113,3 @@ def law_section(estimates: Estimates, title: str) -> Section:
     (('1.5000',),)
     """
     return Section(("estimate",), estimates.names, tuple((number(v),) for v in estimates.values), title)
-
-
-def limits_on_the_line(
-    support: Support, over: Callable[..., Array], values: Array, half: Array
-) -> tuple[Array, Array]:
-    """Where the upper and the lower band of rows meet the level, on the line of a support."""
-    at, half = support.to_line(values), half * np.exp(support.log_slope(values))
-
-    def band(u: Array, sign: float) -> Array:
-        return over(support.from_line(u), sign)
-
-    low, high = (
-        support.from_line(crossings(partial(band, sign=sign), at, -sign * half)) for sign in (1.0, -1.0)
-    )
-    return low, high
-
-
-def limits_beside_mass(laws: Any, over: Callable[..., Array]) -> tuple[Array, Array]:
-    """The same of laws with a mass."""
-    width = np.ptp(laws.law.quantile([0.1, 0.9]), axis=-1) / 8
-    width = np.where(width > 0, width, 1.0)
-    low, high = (crossings_of_mass(partial(over, sign=sign), laws.point, width) for sign in (1.0, -1.0))
-    return low, high

@@ -29,10 +29,11 @@ from disteconometrics.arrays import Array, Indices, as_floats, or_ones
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.errors import DataError, InfiniteMomentWarning, OptionError, warn_user
+from disteconometrics.inference.beside_mass import MassEnds, warn_no_error
 from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind
 from disteconometrics.inference.held import Held, warn_not_held
 from disteconometrics.inference.influence import influence_covariance, scaled_averaging
-from disteconometrics.inference.law_effects import Answer, Averaged, Estimation, half
+from disteconometrics.inference.law_effects import Answer, Averaged, Estimation, half, mass_ends
 from disteconometrics.inference.law_functionals import is_analytic, parse_functional
 from disteconometrics.inference.survey import Survey, SurveyDesign
 
@@ -43,6 +44,7 @@ COARSE, FINE, PARTS = 17, 12, 16  # quantiles that a grid rests on, cells betwee
 MULTIPLIERS = 4_000
 SMALL = 1e-10  # mass of a cell of which F says no mean
 STEP, WIDE = 1e-5, 0.02  # mass that moves in a numerical derivative; where a functional moves in steps
+APART = "ask for levels farther away or for the mean; functionals(by=) has limits of each quantile"
 FINER = 6  # parts of a cell in place of one, of what moves in steps
 CHECKED, ROUGH = 20, 0.5  # points at which both are compared; how far apart they are of what moves in steps
 
@@ -218,7 +220,9 @@ class InfluenceLaws:
         """Values (c, q) and the covariance (r q, r q) of contrasts (r, c), functional by functional."""
         answers = self._answers(names)
         values = np.array([[a.value for a in row] for row in answers]).T
-        known = np.isfinite(values).all(axis=0)
+        near = np.array([self._near_mass(name) for name in names], dtype=bool)
+        warn_no_error([functional_name(n) for n, one in zip(names, near, strict=True) if one], APART)
+        known = np.isfinite(values).all(axis=0) & ~near
         V = np.full((len(names) * len(contrasts),) * 2, np.nan)
         kept = [row for row, k in zip(answers, known, strict=True) if k]
         if kept:
@@ -226,6 +230,21 @@ class InfluenceLaws:
             found = C @ self._covariance([a for row in kept for a in row]) @ C.T
             V[np.ix_(*[np.repeat(known, len(contrasts))] * 2)] = found
         return values, V
+
+    @cached_property
+    def _ends(self) -> MassEnds:
+        """F of the averaged laws at the ends of their masses."""
+        laws = self.cells[0].law.laws
+        found = [[cell.law.on_link(y) for cell in self.cells] for y in mass_ends(laws)]
+        values = np.array([[a.value for a in row] for row in found]).reshape(-1, len(self.cells))
+        errors = [np.sqrt(np.diagonal(self._covariance(row))) for row in found]
+        return MassEnds(laws.link if found else None, values, np.array(errors).reshape(values.shape))
+
+    def _near_mass(self, name: Any) -> bool:
+        """Whether a functional is made of quantiles that may be at a mass or beside it in one of the laws."""
+        if not is_analytic(name) or not len(self._ends.values):
+            return False
+        return bool(self._ends.near(parse_functional(name)).any())
 
     def _answers(self, names: Sequence[Any]) -> list[list[Answer]]:
         """Functionals of every law, those that the samples or records do not tell NaN, with a warning."""
@@ -340,7 +359,11 @@ class InfluenceLaws:
 
     def quantiles(self, levels: Array) -> Drawn:
         """Quantiles at levels (m,)."""
-        return self._drawn([[cell.law.functional(("q", (float(t),))) for cell in self.cells] for t in levels])
+        found = self._drawn(
+            [[cell.law.functional(("q", (float(t),))) for cell in self.cells] for t in levels]
+        )
+        found.deviations[..., [self._near_mass(f"q[{float(t)!r}]") for t in levels]] = np.nan
+        return found
 
     def inverted(self, levels: Array, laws: Sequence[int], level: float, *, uniform: bool) -> Array:
         """No band of F is inverted where quantiles are smooth."""

@@ -8,10 +8,11 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Mask
 
-__all__ = ["crossings", "crossings_of_mass", "just_below"]
+__all__ = ["UNSURE", "crossings", "crossings_of_mass", "just_below"]
 
 NEAR = 1e-7  # share of the width within which a limit is found
 MOST_SECANTS = 4
+UNSURE = 2.6  # standard errors of F at a mass, within which a level may be on either side
 MOST_DOUBLINGS = 100  # of a step away from a mass
 
 

@@ -34,7 +34,7 @@ from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData, OptionError
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
-from disteconometrics.inference.crossings import crossings, crossings_of_mass, just_below
+from disteconometrics.inference.crossings import UNSURE, crossings, crossings_of_mass, just_below
 from disteconometrics.inference.estimates import Estimates, as_far_out, critical_value
 from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
@@ -58,6 +58,7 @@ __all__ = [
     "error_of",
     "estimates_of",
     "half",
+    "mass_ends",
     "needs_population",
     "outcomes_of",
     "point_of",
@@ -70,7 +71,6 @@ MOST_STEPS = 100  # of a search for a quantile
 GRID = 60  # points of a curve
 DRAWS = 4000  # of the Gaussian process behind a uniform band
 LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
-UNSURE = 2.6  # standard errors of F at a mass, within which a level may be on either side
 FEW = 400  # rows whose quantiles say where that of the average is
 
 
@@ -170,6 +170,15 @@ class LawsOver:
 def outcomes_of(laws: Any) -> Any:
     """The laws of outcomes behind those of what is recorded of them; None of laws of outcomes."""
     return laws.own if hasattr(laws, "told") else None
+
+
+def mass_ends(laws: Any) -> list[float]:
+    """Outcomes at which masses of laws begin and end: those just below them, and they themselves."""
+    ends = [] if point_of(laws) is None else [just_below(laws.point), laws.point]
+    if outcomes_of(laws) is not None:
+        how = laws.how
+        ends += [how.low] * bool(np.isfinite(how.low)) + [just_below(how.high)] * bool(np.isfinite(how.high))
+    return ends
 
 
 def row_values(laws: RowLaws, functional: Functional, W: Array) -> RowValues:
@@ -295,7 +304,8 @@ class Answer(NamedTuple):
 
     ``noise`` (n,) are rows that belong to its estimation whomever it speaks of, None where there are none;
     ``hidden`` is the share of rows in it of which records do not tell what is averaged; ``at_mass`` says that
-    it is a quantile at a mass, which does not move and has no standard error.
+    it is a quantile at a mass or near its ends, which has no standard error; ``beside`` are parts of it that
+    are, `beside_mass.RowsBesideMass` with their limits, () where these are not known.
     """
 
     value: float
@@ -304,6 +314,13 @@ class Answer(NamedTuple):
     noise: Array | None = None
     hidden: float = 0.0
     at_mass: bool = False
+    beside: tuple[Any, ...] | None = None
+
+    @property
+    def has_error(self) -> bool:
+        """Whether it has a standard error."""
+        known = np.isfinite(self.value + self.gradient.sum() + self.rows.sum())
+        return bool(known) and not self.at_mass and self.beside is None
 
     @property
     def varies(self) -> bool:
@@ -346,10 +363,7 @@ def estimates_of(
     target : "population" or "sample".
     """
     values = np.array([a.value for a in answers])
-    known = np.array(
-        [bool(np.isfinite(a.value + a.gradient.sum() + a.rows.sum())) and not a.at_mass for a in answers],
-        dtype=bool,
-    )
+    known = np.array([a.has_error for a in answers], dtype=bool)
     V = np.full((len(answers),) * 2, np.nan)
     if known.any():
         of = [a for a, k in zip(answers, known, strict=True) if k]
@@ -575,19 +589,9 @@ class Averaged:
         """A first step (1,) away from a mass."""
         return np.array([abs(self.quantile(0.9) - self.quantile(0.1)) / 8 or 1.0])
 
-    @property
-    def _edges(self) -> list[float]:
-        """Outcomes at which masses begin and end."""
-        point = self.point
-        edges = [] if point is None else [just_below(point), point]
-        if self._outcome is not None:
-            how = self._records.how
-            edges += [y for y in (how.low, just_below(how.high)) if np.isfinite(y)]
-        return edges
-
     def near_mass(self, tau: float, error: Callable[[Answer], float]) -> bool:
         """Whether a level is so near to F at the ends of a mass that its quantile may be on either side."""
-        ends = [self.on_link(y) for y in self._edges]
+        ends = [self.on_link(y) for y in mass_ends(self.laws)]
         target = float(self._own[0].link.quantile(np.array(tau))) if ends else 0.0
         return any(abs(a.value - target) < UNSURE * error(a) for a in ends)
 
@@ -715,7 +719,8 @@ def error_of(estimation: Estimation, target: str) -> Callable[[Answer], float]:
     """What gives the standard error of one answer."""
 
     def error(answer: Answer) -> float:
-        rows = answer.rows[:, None] if target == "population" else None
+        any_rows = target == "population" or answer.noise is not None
+        rows = answer.of(target)[:, None] if any_rows else None
         V = estimation.covariance(np.array([answer.value]), answer.gradient[None], rows)
         return float(np.sqrt(V[0, 0]))
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices, Mask, as_floats
+from disteconometrics.arrays import Array, Indices, Mask, as_floats, or_ones
 from disteconometrics.errors import OptionError
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.histogram import Filling, Histogram
@@ -176,7 +176,7 @@ def weight_of(influences: tuple[Array, Array], samples: tuple[GroupSample, Group
         found = [both[:, 0]]
     copies = None
     if any(s.counts is not None for s in samples):
-        copies = np.concatenate([np.ones(s.size) if s.counts is None else s.counts for s in samples])
+        copies = np.concatenate([or_ones(s.counts, s.size) for s in samples])
         found = [
             part if s.counts is None else part / s.counts for part, s in zip(found, samples, strict=True)
         ]
@@ -706,7 +706,7 @@ def _binned(x: GroupSample, y: GroupSample) -> tuple[Histogram, Histogram, Codes
     values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
     few, counts = values[:: len(values) // BINS + 1], None
     if x.counts is not None or y.counts is not None:
-        counts = np.concatenate([np.ones(s.size) if s.counts is None else s.counts for s in (x, y)])
+        counts = np.concatenate([or_ones(s.counts, s.size) for s in (x, y)])
         order = np.argsort(values, kind="stable")
         until = np.cumsum(counts[order])
         few = values[order[np.searchsorted(until, np.linspace(0, until[-1], BINS))]]

@@ -51,8 +51,14 @@ from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.distributions.scores import crps
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
+from disteconometrics.inference.beside_mass import (
+    MassEnds,
+    Parts,
+    difference_of_parts,
+    without_limits,
+)
 from disteconometrics.inference.held import ALL, Held
-from disteconometrics.inference.law_effects import Answer, RowLaws, RowValues, row_values
+from disteconometrics.inference.law_effects import Answer, Estimation, RowLaws, RowValues, row_values
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.inference.representers import HEAP, hat_knots, hats, representer, residual
 
@@ -85,6 +91,19 @@ class Effect(NamedTuple):
     label: str
     estimand: str
     answers: list[Answer]
+
+
+class _Part(NamedTuple):
+    """An average over rows under one design: values (n,), summed gradients.
+
+    ``hidden`` (n,) are rows that records do not tell of, ``beside`` rows beside their mass, whose gradients
+    are left out; None where there are none.
+    """
+
+    values: Array
+    sums: Array
+    hidden: Mask | None
+    beside: Parts | None = None
 
 
 class Seen(NamedTuple):
@@ -147,6 +166,8 @@ class VariableEffects:
     seen : the rows' outcomes and their F(y | x), with which effects are corrected; None of laws that are an
         assumption.
     held : Held, the outcomes between which records tell the laws.
+    estimation : Estimation of the laws' coefficients, which says what quantiles are beside a mass; None where
+        nobody asks.
     """
 
     scenario: Scenario
@@ -158,6 +179,7 @@ class VariableEffects:
     exact: bool = False
     seen: Seen | None = None
     held: Held = ALL
+    estimation: Estimation | None = None
 
     # ---- contrasts -----------------------------------------------------------------------------------------
 
@@ -205,11 +227,8 @@ class VariableEffects:
         for j, level in enumerate(levels[1:]):
             own = self._each(self.laws(self._with(variable, level)), W, functionals)
             answers = []
-            for f, (b, hidden), (a, too), step in zip(functionals, base, own, steps, strict=True):
-                with np.errstate(invalid="ignore"):
-                    plain = self._average(a.values - b.values, a.sums[0] - b.sums[0])
-                plain = plain._replace(hidden=self._hidden(f, self.shares, hidden, too))
-                answers.append(step.applied(plain, j))
+            for f, b, a, step in zip(functionals, base, own, steps, strict=True):
+                answers.append(step.applied(self._difference(f, b, a, 1.0), j))
             yield Effect(f"{variable}: {level} - {levels[0]}", CONTRAST, answers)
 
     def _is_level(self, variable: str, level: Any) -> Array:
@@ -234,6 +253,15 @@ class VariableEffects:
     def _own(self) -> RowLaws:
         """The laws of the rows as they are."""
         return self.laws(self.X)
+
+    @cached_property
+    def _ends(self) -> MassEnds | None:
+        """Where the laws of the rows as they are have the ends of their masses."""
+        return None if self.estimation is None else MassEnds.of(self._own, self.estimation)
+
+    def _near(self, functional: Functional) -> Mask | None:
+        """Rows (n,) that are beside their mass, if so many are that an average has no error; else None."""
+        return None if self._ends is None else self._ends.at_once(functional, self.shares)
 
     def _beside(self, columns: Sequence[int]) -> Array:
         """What the fitted structure makes of the other columns of the design, and a constant."""
@@ -294,6 +322,9 @@ class VariableEffects:
             return _Step(None)
         if self.seen.products is not None and functional[0] in SPREADS:
             return _Step(None)
+        near = self._near(functional)
+        if near is not None:  # limits of these rows' quantiles take no step
+            A, found = np.where(near[:, None], 0.0, A), None
         found = row_values(self._own, functional, A) if found is None else found
         with np.errstate(invalid="ignore"):  # where a row has no such moment
             rows = A * self._influence(functional, found.values)[:, None]
@@ -333,18 +364,29 @@ class VariableEffects:
         """Averages of functionals at one design less those at another, per unit (n,)."""
         W = (self.shares / unit)[:, None]
         before, after = (self._each(self.laws(X), W, functionals) for X in ends)  # the laws of one at a time
-        answers = []
-        for f, (b, hidden), (a, too) in zip(functionals, before, after, strict=True):
-            with np.errstate(invalid="ignore"):
-                plain = self._average((a.values - b.values) / unit, a.sums[0] - b.sums[0])
-            answers.append(plain._replace(hidden=self._hidden(f, self.shares, hidden, too)))
-        return answers
+        return [self._difference(f, b, a, unit) for f, b, a in zip(functionals, before, after, strict=True)]
 
-    def _each(
-        self, laws: RowLaws, W: Array, functionals: Sequence[Functional]
-    ) -> list[tuple[RowValues, Mask | None]]:
-        """Functionals of laws with weights W (n, 1), and the rows of which records do not tell them."""
-        return [(row_values(laws, f, W), self._untold(f, laws)) for f in functionals]
+    def _difference(self, functional: Functional, before: _Part, after: _Part, unit: Array | float) -> Answer:
+        """The average of one part less that of another, per unit."""
+        with np.errstate(invalid="ignore"):
+            plain = self._average((after.values - before.values) / unit, after.sums[0] - before.sums[0])
+        hidden = self._hidden(functional, self.shares, before.hidden, after.hidden)
+        return plain._replace(hidden=hidden, beside=difference_of_parts(before.beside, after.beside))
+
+    def _each(self, laws: RowLaws, W: Array, functionals: Sequence[Functional]) -> list[_Part]:
+        """Functionals of laws with weights W (n, 1), and which rows are beside a mass."""
+        ends = None if self.estimation is None else MassEnds.of(laws, self.estimation)
+        return [self._part(laws, W, f, ends) for f in functionals]
+
+    def _part(self, laws: RowLaws, W: Array, functional: Functional, ends: MassEnds | None) -> _Part:
+        """See `_each`."""
+        near = None if ends is None else ends.at_once(functional, self.shares)
+        found = row_values(laws, functional, W if near is None else np.where(near[:, None], 0.0, W))
+        hidden = self._untold(functional, laws)
+        if near is None or ends is None or self.estimation is None:
+            return _Part(*found, hidden)
+        beside = ends.rows(laws, W[:, 0], functional, near, self.estimation, self.held)
+        return _Part(*found, hidden, beside)
 
     def _untold(self, functional: Functional, laws: RowLaws) -> Mask | None:
         """Rows (n,) of which records do not tell quantiles of these laws, None where they tell all."""
@@ -416,7 +458,7 @@ class VariableEffects:
             move[:, columns] = step * D
             low, high, unit = x - step, x + step, np.full(len(x), 2 * step)
             ends = self.X - move, self.X + move
-        answers = self._differences(ends, unit, functionals)
+        answers = [without_limits(a) for a in self._differences(ends, unit, functionals)]
         return self._stepped(answers, x, own, (low, high), unit, functionals)
 
     def _exact(self, columns: Indices, D: Array, functionals: Sequence[Functional]) -> list[Answer]:
@@ -430,7 +472,12 @@ class VariableEffects:
             a, b = (slopes(("q", (t,))) for t in levels)
             return RowValues(a.values - b.values, a.sums - b.sums)
 
-        return [self._average(f.values, f.sums[0]) for f in map(slopes, functionals)]
+        found = [(f, slopes(f)) for f in functionals]
+        return [self._average(s.values, s.sums[0])._replace(beside=self._gone(f)) for f, s in found]
+
+    def _gone(self, functional: Functional) -> tuple[()] | None:
+        """No limits where rows are beside their mass."""
+        return None if self._near(functional) is None else ()
 
     # ---- best linear coefficients --------------------------------------------------------------------------
 
@@ -475,7 +522,7 @@ class VariableEffects:
                     value = float(W[:, j] @ values)
                     left = residual(values - value * x, Z, self.shares)
                     plain = Answer(value, found.sums[j], W[:, j] * left)
-                plain = plain._replace(hidden=self._hidden(f, W[:, j] * x, untold))
+                plain = plain._replace(hidden=self._hidden(f, W[:, j] * x, untold), beside=self._gone(f))
                 out[v][1].append(step.applied(plain, j))
         return out
 

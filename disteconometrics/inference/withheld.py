@@ -8,6 +8,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import InfiniteMomentWarning, warn_user
+from disteconometrics.inference.beside_mass import levels_of
 from disteconometrics.inference.held import ALL, MOST_HIDDEN, Held, warn_hidden
 from disteconometrics.inference.law_effects import Answer, Averaged, RowLaws
 from disteconometrics.inference.law_functionals import Functional
@@ -58,11 +59,10 @@ def check_finite(names: Sequence[str], values: Array) -> None:
 
 
 def settled(law: Averaged, functional: Functional, error: Callable[[Answer], float]) -> Answer:
-    """A functional of an averaged law; of two quantiles, of which one may be a mass, without error."""
-    found, (kind, levels) = law.functional(functional), functional
-    if kind not in ("difference", "ratio"):
-        return found
-    return found._replace(at_mass=found.at_mass or any(law.near_mass(t, error) for t in levels))
+    """A functional of an averaged law, without error if its quantiles may be at a mass or beside it."""
+    found = law.functional(functional)
+    near = any(law.near_mass(t, error) for t in levels_of(functional))
+    return found._replace(at_mass=found.at_mass or near)
 
 
 def hidden_rows(laws: RowLaws, functional: Functional, values: Array, held: Held) -> Mask:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, or_ones
 from disteconometrics.likelihoods.monotone import (
     BaseLaw,
     LinearForms,
@@ -161,7 +161,7 @@ class RecordedRows(OwnLikelihood):
     @cached_property
     def _masses(self) -> tuple[Array, Array, Array]:
         """Weights of the records with ends, of upper and of lower ends."""
-        w = np.ones(self.count) if self.weights is None else self.weights
+        w = or_ones(self.weights, self.count)
         between, below, above = (w[at] for at in self.places[1:])
         return (
             np.concatenate([between, below, above]),
@@ -233,7 +233,7 @@ class RecordedRows(OwnLikelihood):
     ) -> Array:
         """Log-likelihood of every record (n,) under the coefficients without it; see `monotone.left_out`."""
         known, between, below, above = self.places
-        copies = np.ones(self.count) if together is None else together
+        copies = or_ones(together, self.count)
         e, k, (high, low) = len(known), len(between), self._ends(z)
         own = None if together is None else together[known]
         c, out = self._curves(base, z, slope), np.empty(self.count)

@@ -30,9 +30,9 @@ def forget_peak() -> None:
 def told(case: Damaged) -> str:
     """What becomes of a file, and in what time and memory."""
     forget_peak()
-    before, started = peak(), time.perf_counter()
+    before, started = peak(), time.process_time()
     found = outcome_of(case.content, case.data, case.source)
-    seconds, more = time.perf_counter() - started, peak() - before
+    seconds, more = time.process_time() - started, peak() - before
     if seconds > MOST_SECONDS or more > MOST_BYTES:
         return f"{seconds:.1f} s, {more / 1e6:.0f} MB"
     return found

@@ -79,6 +79,7 @@ def test_it_prints_in_three_forms(name: str) -> None:
     summary = result.summary()
     text = str(summary)
     assert str(result) == text
+    assert re.fullmatch(r"<.*>", repr(result))
     assert max(map(len, text.splitlines())) <= 100
     assert summary.as_html().startswith("<")
     assert "\\begin{" in summary.as_latex()

@@ -27,7 +27,7 @@ import disteconometrics as de
 pytestmark = pytest.mark.statistical
 
 N_ROWS, DRAWS = 600, 199
-TAUS = np.round(np.arange(0.1, 0.9001, 0.05), 2)
+LEVELS, FINE = (tuple(np.round(np.arange(0.1, 0.9001, step), 2)) for step in (0.05, 0.01))
 GROUPS = ((1.0, 0.3, 0.2), (1.1, 0.5, 0.25))  # a, b, s
 LIGHT = 0.5  # times s
 TILT = (beta(1, 1), beta(2, 1.5))  # of (x + 1)/2
@@ -44,6 +44,7 @@ DESIGNS = {
     "flow, light tails": ("flow", "light"),
     "regression, sampling weights": ("weighted", "selected"),
     "regression, light tails": ("dr", "light"),
+    "regression, heaped, levels .01 apart": ("dr", "heaped"),
 }
 ESTIMATORS = {
     "dr": de.DistributionRegression("y ~ x"),
@@ -86,8 +87,8 @@ def draw(kind: str, how: str, rng: np.random.Generator) -> pd.DataFrame:
 
 
 @cache
-def truth(kind: str, how: str) -> tuple[Any, Any]:
-    """Quantiles (6, 17) and functionals (6, q) of total, composition, structure and the laws 0, 1, 0|1."""
+def truth(kind: str, how: str, taus: tuple[float, ...] = LEVELS) -> tuple[Any, Any]:
+    """Quantiles (6, l) and functionals (6, q) of total, composition, structure and the laws 0, 1, 0|1."""
     z, w = np.polynomial.legendre.leggauss(80)
     link = ndtr if kind in ("normal", "probit") else expit
     t = np.linspace(-3.0, 6.0, 36_001)  # the logarithm of y
@@ -98,7 +99,7 @@ def truth(kind: str, how: str) -> tuple[Any, Any]:
         share = w * TILT[k].pdf((z + 1) / 2) / 2
         laws.append(sum(p * link((t - a - b * x) / s) for x, p in zip(z, share / share.sum(), strict=True)))
     y = t if kind == "normal" else np.exp(t)
-    q = np.array([np.interp(TAUS, F, y) for F in laws])
+    q = np.array([np.interp(taus, F, y) for F in laws])
     of = []
     for F in laws:
         points, mass = (y[1:] + y[:-1]) / 2, np.diff(F)
@@ -118,6 +119,7 @@ def truth(kind: str, how: str) -> tuple[Any, Any]:
 def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
     """What holds in one sample."""
     kind, how = DESIGNS[design]
+    taus = FINE if ".01" in design else LEVELS
     table = draw(kind, how, np.random.default_rng([31, list(DESIGNS).index(design), seed]))
     cov = de.Cluster("c") if how == "clusters" else "HC1"
     with warnings.catch_warnings():
@@ -128,12 +130,12 @@ def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
             by="g",
             functionals=[*functionals(kind), "median"],
             cov=cov,
-            levels=TAUS,
+            levels=taus,
             draws=draws,
             seed=seed,
         )
-    true_q, true_T = truth(kind, how)
-    shape = (6, len(TAUS))
+    true_q, true_T = truth(kind, how, taus)
+    shape = (6, len(taus))
     found = {c: v.to_numpy().reshape(shape) for c, v in res.quantiles().items()}
     held = {}
     for i, name in enumerate(("total", "composition", "structure", "q 0", "q 1", "q 0|1")):
@@ -141,7 +143,7 @@ def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
         held[f"band {name}"] = float(((low <= true_q[i] + 1e-9) & (true_q[i] - 1e-9 <= high)).all())
         low, high = (found[f"conf_{e}"][i] for e in ("low", "high"))
         held[f"limits {name}"] = ((low <= true_q[i] + 1e-9) & (true_q[i] - 1e-9 <= high)).mean()
-        held[f"width {name}"] = (found["band_high"][i] - found["band_low"][i])[len(TAUS) // 2]
+        held[f"width {name}"] = (found["band_high"][i] - found["band_low"][i])[len(taus) // 2]
     limits = res.estimates.interval()
     for f, name in enumerate(functionals(kind)):
         for i, part in enumerate(("total", "composition", "structure")):

@@ -17,6 +17,7 @@ from scipy import stats
 import disteconometrics as de
 from disteconometrics.distributions.atom import WithMass
 from disteconometrics.errors import (
+    AtMassWarning,
     CollinearityError,
     DisteconometricsError,
     OptionError,
@@ -181,8 +182,7 @@ def test_quantiles_near_the_mass_have_the_limits_of_the_distribution_function() 
     assert e.interval()[0].tolist() == [0, 0]
     assert e.interval()[1][0] == 0 < e.interval()[1][1]
     assert e.interval()[2][0] == 0 < e.values[2]
-    assert np.isnan(e.std_error[:2]).all()
-    assert np.isfinite(e.std_error[2:]).all()
+    assert np.isnan(e.std_error).tolist() == [True, True, True, False]
     rows = res.predict(table().head(4), [f"q[{zeros}]", "q[0.9]"], ci=True)
     assert (rows["conf_low"] <= rows["estimate"]).all()
     assert (rows["estimate"] <= rows["conf_high"]).all()
@@ -277,3 +277,53 @@ def test_earnings_after_training() -> None:
     law = res.distribution({"treat": [0, 1]})
     assert isinstance(law, WithMass)
     np.testing.assert_allclose(law.mass(0.0), by_group.agg(lambda y: (y == 0).mean()), rtol=1e-9)
+
+
+def near() -> pd.DataFrame:
+    """Two groups of which .35 and .28 are zero."""
+    rng = np.random.default_rng(8)
+    d = np.repeat([0.0, 1.0], 250)
+    zero = np.tile(np.arange(250), 2) < 250 * np.repeat([0.35, 0.28], 250)
+    y = np.where(zero, 0.0, 3 + 0.5 * d + rng.normal(size=500))
+    return pd.DataFrame({"d": d, "y": y, "g": d, "x": rng.normal(size=500)})
+
+
+@pytest.mark.parametrize("model", [de.NormalRegression, de.FlowDensity])
+@pytest.mark.parametrize("point", [0.0, 7.0])
+def test_effects_near_the_mass_have_the_limits_of_two_quantiles(model: Any, point: float) -> None:
+    """Between the extremes of limits of both where they may be at the mass; zero where they surely are."""
+    table = near().assign(y=lambda t: t["y"] + point)
+    res, names = model(f"mass(y, {point}) ~ d").fit(table, cov="HC1"), ["q[0.1]", "q[0.31]", "q[0.7]"]
+    e = res.effect("d", 0, 1, names)
+    level = np.sqrt(0.95)
+    q = res.predict({"d": [0.0, 1.0]}, "q[0.31]", ci=True, level=level)
+    low, high = q["conf_low"].to_numpy(), q["conf_high"].to_numpy()
+    assert q["std_error"].isna().all()
+    assert low[1] == point < high[1]
+    np.testing.assert_allclose(e.interval()[1], [low[1] - high[0], high[1] - low[0]], rtol=1e-9)
+    assert np.isnan(e.std_error).tolist() == [False, True, False]
+    assert e.interval()[0].tolist() == [0.0, 0.0]
+    np.testing.assert_allclose(np.diff(e.interval()[2]), 2 * stats.norm.ppf(0.975) * e.std_error[2])
+    groups = res.functionals("q[0.31]", by="d")
+    assert np.isnan(groups.std_error).all()
+    assert np.isfinite(groups.interval()).all()
+
+
+def test_what_has_no_limits_near_the_mass_says_so() -> None:
+    """Tables of effects, differences of quantiles, slopes and decompositions."""
+    table = near()
+    res = de.NormalRegression("mass(y, 0) ~ d").fit(table)
+    for call in (
+        lambda: res.effect("d", 0, 1, "iqr"),
+        lambda: res.effects("q[0.31]").estimates,
+        lambda: res.derivative("d", "q[0.31]"),
+        lambda: (
+            de.decompose(
+                de.NormalRegression("mass(y, 0) ~ x"), table, by="g", functionals=["q[0.31]"]
+            ).estimates
+        ),
+    ):
+        with pytest.warns(AtMassWarning, match="Without error"):
+            found = call()
+        assert np.isnan(found.interval()).any()
+        assert np.isfinite(found.values).all()

@@ -566,7 +566,7 @@ def test_bits_depend_on_the_parts_alone(folder: Path) -> None:
     assert (one.bse == two.bse).all()
     state = np.random.get_state()  # noqa: NPY002 - dask of 2025 draws from it in this process
     ours = found.pop(("DataFrame", None, None))
-    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None):
+    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0"):
         for cache in ("memory", None):
             fitted(frame, cache)
             assert found.pop(("DataFrame", cache, None)) == ours, cache
@@ -606,7 +606,7 @@ def test_a_killed_worker_changes_no_bit(folder: Path) -> None:
 
     frame = dd.from_map(pd.read_parquet, sorted(folder.glob("*.parquet")))
     ours = _bits(de.Logit(PLAIN).fit(frame, cov=cov))
-    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
         once = frame.map_partitions(deadly, meta=frame._meta)
         for cache in ("memory", None):
             killed.unlink(missing_ok=True)

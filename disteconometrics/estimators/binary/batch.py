@@ -114,7 +114,7 @@ class BinaryResampling:
         return scale_rows(block.X, terms.score), scale_rows(block.X, terms.root_weight**2).T @ block.X
 
 
-def resampling(model: Any, kernel: Kernel, rows: Any) -> BinaryResampling:
+def resampling(model: Any, rows: Any) -> BinaryResampling:
     """What the rows behind a result offer to resampling; ``model`` is its specification.
 
     Examples
@@ -127,7 +127,7 @@ def resampling(model: Any, kernel: Kernel, rows: Any) -> BinaryResampling:
     (block,) = map(dense_block, rows.blocks())
     design = rows.design
     plain = model.likelihood_penalty is None and model.separation != "firth"
-    return BinaryResampling(kernel, block, rows.equation, design, plain and not design.spec.states)
+    return BinaryResampling(model.kernel, block, rows.equation, design, plain and not design.spec.states)
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +283,7 @@ def _plain(columns: Sequence[AnyArray]) -> bool:
 
 
 def replications(
-    model: Any, kernel: Kernel, *, cov: CovarianceKind | None = None, use_t: bool = False, **more: Any
+    model: Any, *, cov: CovarianceKind | None = None, use_t: bool = False, **more: Any
 ) -> BinaryReplications | None:
     """What a specification offers to Monte Carlo studies.
 
@@ -309,6 +309,5 @@ def replications(
         *parsed.right_variables,
         *([] if model.offset is None else [model.offset]),
     ]
-    return BinaryReplications(
-        kernel, model.formula, model.offset, tuple(dict.fromkeys(columns)), str(kind), flag(use_t, "use_t")
-    )
+    names, t = tuple(dict.fromkeys(columns)), flag(use_t, "use_t")
+    return BinaryReplications(model.kernel, model.formula, model.offset, names, str(kind), t)

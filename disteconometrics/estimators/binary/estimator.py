@@ -142,9 +142,7 @@ class BinaryEstimator(Specification):
         cov = statsmodels_cov(cov, cov_type, cov_kwds)
         if absorbs(self.formula):
             return fit_absorbed(self, data, cov=cov, use_t=use_t, kernel=self.kernel, maxiter=maxiter)
-        return fit_binary(
-            self, self.kernel, data, cov=cov, use_t=use_t, maxiter=maxiter, n_jobs=n_jobs, cache=cache
-        )
+        return fit_binary(self, data, cov=cov, use_t=use_t, maxiter=maxiter, n_jobs=n_jobs, cache=cache)
 
     def resampling(self, result: Any) -> BinaryResampling | None:
         """What `bootstrap` uses to fit many resamples of a result's rows at once.
@@ -153,11 +151,11 @@ class BinaryEstimator(Specification):
         """
         if absorbs(self.formula):
             return None
-        return resampling(self, self.kernel, result.data_rows())
+        return resampling(self, result.data_rows())
 
     def replications(self, **options: Any) -> BinaryReplications | None:
         """What `MonteCarlo` uses to fit many tables at once, with arguments of `fit`.
 
         None where it fits them one by one.
         """
-        return None if absorbs(self.formula) else replications(self, self.kernel, **options)
+        return None if absorbs(self.formula) else replications(self, **options)

@@ -262,7 +262,6 @@ def equation_of(
 
 def estimate(
     model: Any,
-    kernel: Kernel,
     read: FitRows,
     *,
     maxiter: int,
@@ -273,7 +272,6 @@ def estimate(
     Parameters
     ----------
     model : the specification.
-    kernel : Kernel, its law.
     read : FitRows, with outcomes 0 and 1.
     maxiter : int, passes over the rows at most.
     clusters : columns whose sums of scores will be asked for.
@@ -287,7 +285,7 @@ def estimate(
     ------
     DataError, OptionError, CollinearityError, SeparationError
     """
-    maxiter = whole(maxiter, "maxiter", 1)
+    maxiter, kernel = whole(maxiter, "maxiter", 1), model.kernel
     names, blocks = read.names, read.blocks()
     last = partial(last_sums, clusters, read.weights_count) if read.streamed else None
     objective = IndexModel(kernel, blocks, read.size, last)

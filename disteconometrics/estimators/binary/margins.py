@@ -12,7 +12,7 @@ import numpy as np
 from scipy import linalg
 
 from disteconometrics.archive import write_archive
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Mask, or_ones
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.table import list_names
@@ -368,7 +368,7 @@ def _groups(rows: AnyRows, own: BinaryRows | None, by: Any, at: Any) -> list[tup
         raise rows.design.needs_rows()
     if own is None or not _are_same(rows, own.scenario()):
         raise OptionError("by= is for the rows of the fit: of other rows give those of one group as data=.")
-    return row_groups(own, by, at, np.ones(rows.size) if rows.weights is None else rows.weights)
+    return row_groups(own, by, at, or_ones(rows.weights, rows.size))
 
 
 def _in_groups(
@@ -376,7 +376,7 @@ def _in_groups(
 ) -> Averages:
     """Margins of groups, those of a question one after the other; effects as if all rows were averaged."""
     assert isinstance(rows, Scenario)
-    w = np.ones(rows.size) if rows.weights is None else rows.weights
+    w = or_ones(rows.weights, rows.size)
     found, g = [averages(replace(rows, weights=w * (shares > 0))) for _, shares in groups], len(groups)
     q = len(found[0].values)
     whole = [1.0] * g  # variances of averages have n/(n − 1) of all rows, as those of other answers by group

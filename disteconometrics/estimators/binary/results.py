@@ -76,7 +76,6 @@ PENALISED_SAMPLE = "Firth's penalty has no population of which the sample's esti
 
 def fit_binary(
     model: Any,
-    kernel: Kernel,
     data: Any,
     *,
     cov: CovarianceKind | None,
@@ -89,16 +88,16 @@ def fit_binary(
     kind, t = resolve_kind(cov, model.weight_type, surveys=True), flag(use_t, "use_t")
     streams = model.likelihood_penalty is None
     read = FitRows.read(model, data, streams=streams, n_jobs=n_jobs, cache=cache)
-    return fit_binary_rows(model, kernel, read, kind=kind, use_t=t, maxiter=maxiter)
+    return fit_binary_rows(model, read, kind=kind, use_t=t, maxiter=maxiter)
 
 
 def fit_binary_rows(
-    model: Any, kernel: Kernel, read: FitRows, *, kind: CovarianceKind, use_t: bool, maxiter: int = 100
+    model: Any, read: FitRows, *, kind: CovarianceKind, use_t: bool, maxiter: int = 100
 ) -> BinaryResults:
     """The same on rows that have been read, with a covariance that `resolve_kind` has checked."""
     clusters = kind.columns if isinstance(kind, Cluster) else ()
     with threads_for(len(read.names)):
-        rows, facts, infinite = estimate(model, kernel, read, maxiter=maxiter, clusters=clusters)
+        rows, facts, infinite = estimate(model, read, maxiter=maxiter, clusters=clusters)
         if rows.penalised is not None:
             check_options(kind, use_t)
         V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
@@ -225,7 +224,7 @@ class BinaryResults(BinaryAnswers, LikelihoodTests, FittedResult):
 
     def fit_again(self, data: Any) -> BinaryResults:
         """The result of the same specification on ``data``, by which `attach` knows the rows again."""
-        return fit_binary(self.model, self.kernel, data, cov=None, use_t=False, maxiter=1000)
+        return fit_binary(self.model, data, cov=None, use_t=False, maxiter=1000)
 
     # ---- rows ----------------------------------------------------------------------------------------------
 

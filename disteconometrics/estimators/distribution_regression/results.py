@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Mask, or_ones
 from disteconometrics.checks import check_index_set, flag
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.functionals import evaluate, functional_name
@@ -331,7 +331,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         """How rows of the fit are averaged, all or in groups."""
         check_target(target)
         rows: DistributionRows = self.data_rows()
-        w = np.ones(rows.size) if rows.weights is None else rows.weights
+        w = or_ones(rows.weights, rows.size)
         groups = [("", w / w.sum())] if by is None else groups_of(partial(rows.column, role="by="), by, w)
         if target == "sample":
             return Weighing(groups, None)
