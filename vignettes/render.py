@@ -1,6 +1,7 @@
 """Run the vignettes.
 
-``python vignettes/render.py [script …]`` writes ``NN_name.md`` and ``NN_name_1.png`` … beside each script.
+``python vignettes/render.py [NN_name …]`` writes ``NN_name.md`` and ``NN_name_1.png`` … beside each script; a
+path of a script is taken too.
 
 A script in percent format has cells that begin with ``# %%`` (code) or ``# %% [markdown]`` (text in
 comments).  Code cells run in one namespace; what they print follows them in a fenced block, and every figure
@@ -13,10 +14,11 @@ import contextlib
 import io
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cells", "render"]
+__all__ = ["cells", "render", "scripts"]
 
 DPI = 110
 
@@ -116,6 +118,18 @@ def render(script: str | Path, folder: str | Path | None = None) -> Path:
     return target
 
 
+def scripts(names: Sequence[str], folder: Path) -> list[Path]:
+    """The scripts of a folder by name, or at paths; all of them where none is named.
+
+    Examples
+    --------
+    >>> [path.as_posix() for path in scripts(["01_start", "pages/02_more.py"], Path("vignettes"))]
+    ['vignettes/01_start.py', 'pages/02_more.py']
+    """
+    named = [Path(name) if name.endswith(".py") else folder / f"{name}.py" for name in names]
+    return named or sorted(folder.glob("[0-9]*.py"))
+
+
 if __name__ == "__main__":
-    for path in [Path(name) for name in sys.argv[1:]] or sorted(Path(__file__).parent.glob("[0-9]*.py")):
+    for path in scripts(sys.argv[1:], Path(__file__).parent):
         print(render(path))

@@ -62,10 +62,16 @@ class Levels:
     contrasts: Any = None
     spans_intercept: bool = True
     explicit: bool = False
+    ordered: bool = False
 
     def __getitem__(self, rows: Any) -> Levels:
         """The same factor at some rows."""
         return replace(self, codes=self.codes[rows])
+
+    @classmethod
+    def of(cls, column: Column) -> Levels:
+        """A column of levels as a factor."""
+        return cls(column.values, column.levels, ordered=column.ordered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +171,7 @@ class Evaluator:
         self.term = term
         if isinstance(node, ast.Name):
             column = self.columns[node.id]
-            return column.numbers if column.numbers is not None else Levels(column.values, column.levels)
+            return column.numbers if column.numbers is not None else Levels.of(column)
         with np.errstate(all="ignore"):
             value = self.value(node)
         if isinstance(value, (Levels, Basis)):
@@ -195,7 +201,7 @@ class Evaluator:
     def _column(self, name: str) -> Any:
         column = self.columns[name]
         if column.numbers is None:
-            return Levels(column.values, column.levels)
+            return Levels.of(column)
         if column.kind == "bool" and not np.isnan(column.numbers).any():
             return column.numbers.astype(bool)
         if self.native and column.native is not None and not np.isnan(column.numbers).any():
@@ -435,7 +441,7 @@ class Evaluator:
         out = value if isinstance(value, Levels) else levels_of(value)
         explicit = options.get("levels")
         if explicit is None:
-            return Levels(out.codes, out.levels, contrasts, spans)
+            return replace(out, contrasts=contrasts, spans_intercept=spans, explicit=False)
         if not isinstance(explicit, list) or any(isinstance(level, list) for level in explicit):
             raise FormulaError(f"{spell(node)!r}: levels must be a list, such as levels=['a', 'b']")
         if len(set(explicit)) < len(explicit):

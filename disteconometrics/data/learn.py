@@ -59,14 +59,18 @@ FEW_PARTS = 2  # each of which may fill what is kept; each of more parts gives t
 
 @dataclass
 class _Counts:
-    """Weighted counts by level; ``order`` is the first batch's while all have the same levels, else None."""
+    """Weighted counts by level; ``order`` is the first batch's while all have the same levels, else None.
+
+    Levels that a batch orders in another way have no order that holds for all rows.
+    """
 
     order: tuple[Any, ...] | None = None
     counts: dict[Any, float] = field(default_factory=dict)
     whole: bool = True  # no level came as a float
+    ordered: bool = False
 
     def add(self, found: Levels, weights: Array | None) -> None:
-        self._keep_order(found.levels)
+        self._keep_order(found.levels, found.ordered)
         for level, count in zip(
             found.levels, np.bincount(found.codes, weights, len(found.levels)).tolist(), strict=True
         ):
@@ -75,15 +79,16 @@ class _Counts:
 
     def merge(self, other: _Counts) -> None:
         """Add the counts of a later part."""
-        self._keep_order(other.order)
+        self._keep_order(other.order, other.ordered)
         add_counts(self.counts, other.counts)
         self.whole &= other.whole
 
-    def _keep_order(self, levels: tuple[Any, ...] | None) -> None:
+    def _keep_order(self, levels: tuple[Any, ...] | None, ordered: bool) -> None:
         """The order that pandas gives categories of several tables that it joins."""
+        self.ordered |= ordered
         if not self.counts:
             self.order = levels
-        elif self.order != levels and set(self.order or ()) != set(levels or ()):
+        elif self.order != levels and (self.ordered or set(self.order or ()) != set(levels or ())):
             self.order = None
 
     def levels(self, *, unused: bool = False) -> tuple[Any, ...]:
@@ -287,7 +292,7 @@ def _take(facts: _Facts, asked: Question, batch: Batch, given: int, part: str) -
     for name in batch.columns:
         column = batch.column(name)
         if column.numbers is None:
-            facts.columns.setdefault(name, _Counts()).add(Levels(column.values, column.levels), None)
+            facts.columns.setdefault(name, _Counts()).add(Levels.of(column), None)
         elif facts.zero_one.get(name, True):
             facts.zero_one[name] = _is_zero_one(column.numbers)
     left, *values = batch.values

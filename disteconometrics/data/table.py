@@ -67,7 +67,7 @@ class Column:
     """A checked column: ``numbers`` (n,) float64 for number and bool, ``codes`` (n,) and ``levels`` else.
 
     ``native`` (n,) keeps integers as they were, for the spelling of levels in ``C(x)``.  Missing is NaN, or
-    code −1.
+    code −1; levels are ``ordered`` where a categorical says so.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Column:
     native: AnyArray | None = None
     codes: Indices | None = None
     levels: tuple[Any, ...] = ()
+    ordered: bool = False
 
     @property
     def values(self) -> AnyArray:
@@ -105,7 +106,7 @@ class Column:
         numbers = None if self.numbers is None else self.numbers[rows]
         native = None if self.native is None else self.native[rows]
         codes = None if self.codes is None else self.codes[rows]
-        return Column(self.name, self.kind, numbers, native, codes, self.levels)
+        return Column(self.name, self.kind, numbers, native, codes, self.levels, self.ordered)
 
 
 class Table:
@@ -462,7 +463,8 @@ def _from_text(name: str, raw: Any) -> Column:
 def _from_categorical(name: str, raw: Any) -> Column:
     values = raw if isinstance(raw, pd.Categorical) else pd.Categorical(raw)
     levels = tuple(_plain(v) for v in values.categories)
-    return Column(name, "level", codes=np.asarray(values.codes, dtype=np.intp), levels=levels)
+    codes = np.asarray(values.codes, dtype=np.intp)
+    return Column(name, "level", codes=codes, levels=levels, ordered=bool(values.ordered))
 
 
 def _plain(level: Any) -> Any:

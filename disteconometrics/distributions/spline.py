@@ -43,6 +43,8 @@ from disteconometrics.likelihoods.splines import SlopeBasis
 
 __all__ = ["SplineLaw"]
 
+FEW = 4  # outcomes of a row at which it is remembered
+
 
 @lru_cache(maxsize=32)
 def _basis(knots: bytes) -> SlopeBasis:
@@ -118,9 +120,32 @@ class SplineLaw(Law):
         y = self._table(values)
         out = np.empty(y.shape)
         for rows in chunks(len(y), 4 * y.shape[1] + 16 * len(self.knots)):
-            r = (self.domain.to_line(y[rows]) - self.location[rows, None]) / self.scale
-            out[rows] = of(y[rows], *transform(self._curves.pieces(rows), r))
+            out[rows] = of(y[rows], *self._transformed(rows, y[rows]))
         return out.reshape(values.shape)
+
+    def _transformed(self, rows: slice, y: Array) -> tuple[Array, Array]:
+        """h and ∂h/∂r (m, q) of rows at outcomes; at few remembered, as F, 1 − F and density ask in turn."""
+        key = rows.start, rows.stop
+        known = self._last.get(key)
+        if known is not None and np.array_equal(known[0], y):
+            return known[1:]
+        r = (self.domain.to_line(y) - self.location[rows, None]) / self.scale
+        few = y.shape[1] <= FEW and not self._curves.held and bool(np.isfinite(r).all())
+        found = self._at_few(rows, r) if few else transform(self._curves.pieces(rows), r)
+        if y.shape[1] <= FEW:
+            self._last[key] = (y.copy(), *found)
+        return found
+
+    def _at_few(self, rows: slice, r: Array) -> tuple[Array, Array]:
+        """h and ∂h/∂r (m, q) of rows at r (m, q) from coefficients: tables of all pieces take longer."""
+        forms = [self.basis.evaluate(own) for own in r.T]
+        h, slope = (np.einsum("ij,qij->iq", self.slopes[rows], np.array(f)) for f in zip(*forms, strict=True))
+        return self.intercept[rows, None] + h, slope
+
+    @cached_property
+    def _last(self) -> dict[tuple[int, int], tuple[Array, Array, Array]]:
+        """Outcomes asked for last, and what is known there, by rows."""
+        return {}
 
     def _logpdf(self, y: Array) -> Array:
         law, shift = BASES[self.base], np.log(self.scale)

@@ -146,9 +146,14 @@ class Curves:
         total = self.basis.table[1]
         return self.intercept + total[[0, -1]] @ self.slopes.T, self.slopes[:, [0, -1]].T
 
+    @property
+    def held(self) -> bool:
+        """Whether the tables of all rows are small enough to be kept."""
+        return 4 * self.slopes.size <= MOST_HELD
+
     def pieces(self, rows: slice) -> Pieces:
         """Tables of rows, cut from those of all rows where these are small."""
-        if 4 * self.slopes.size > MOST_HELD:
+        if not self.held:
             return pieces(self.basis, self.intercept[rows], self.slopes[rows])
         p = self._all
         return Pieces(p.knots, p.heights[rows], p.slopes[:, rows], p.ends[:, rows])

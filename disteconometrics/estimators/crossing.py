@@ -17,11 +17,13 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import DataError, OptionError
+from disteconometrics.inference.beside_mass import warn_no_error
 from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind, known_kind, resolve_kind
-from disteconometrics.inference.crossed_laws import AllRows, AveragedRows, CrossedLaws
+from disteconometrics.inference.crossed_laws import APART, AllRows, AveragedRows, CrossedLaws
 from disteconometrics.inference.decomposition import check_levels, curves
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.resample import take_rows
@@ -30,7 +32,16 @@ from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, printable
 from disteconometrics.words import OtherWords, TakesWords
 
-__all__ = ["LEVELS", "ROBUST", "Counterfactual", "Crossable", "Crossing", "check_robust", "codes_of"]
+__all__ = [
+    "LEVELS",
+    "ROBUST",
+    "Counterfactual",
+    "Crossable",
+    "Crossing",
+    "check_robust",
+    "codes_of",
+    "warn_at_mass",
+]
 
 LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 19))
 ROBUST = ("HC0", "HC1", "HC2", "HC3")
@@ -127,6 +138,18 @@ def codes_of(
     return codes
 
 
+def warn_at_mass(spec: DesignSpec, levels: Array, found: Array) -> None:
+    """Name the levels (m,) of `curves` (…, m, 5) that have no limits beside a mass of the outcome.
+
+    Warns
+    -----
+    AtMassWarning
+    """
+    if any(recorder.name == "mass" for recorder in spec.outcome.recorders):
+        gone = (np.isnan(found[..., 1]) & np.isfinite(found[..., 0])).any(axis=0)
+        warn_no_error([f"q[{t:g}]" for t in levels[gone]], APART)
+
+
 @dataclass(frozen=True, eq=False)
 class Counterfactual(OtherWords):
     """The law of an outcome averaged over other rows: coefficients of the fit, covariates of these rows.
@@ -194,10 +217,16 @@ class Counterfactual(OtherWords):
         Raises
         ------
         OptionError, WithheldError
+
+        Warns
+        -----
+        AtMassWarning
+            If levels are at a mass or near its ends: they have no limits.
         """
         tau = check_levels(levels)
-        found = curves(self.crossed, np.zeros((0, 1)), tau, check_level(level))[0]
-        return pd.DataFrame(found, columns=list(COLUMNS), index=pd.Index(tau, name="level"))
+        found = curves(self.crossed, np.zeros((0, 1)), tau, check_level(level))
+        warn_at_mass(self.crossing.fits[0].spec, tau, found)
+        return pd.DataFrame(found[0], columns=list(COLUMNS), index=pd.Index(tau, name="level"))
 
     def quantile(self, levels: Any) -> Any:
         """Quantiles of the law, without errors."""

@@ -123,9 +123,11 @@ class HurdleRowLaws:
         """An outcome inside the support, of which the sums beyond it are zero."""
         return y if self._inside(y) else float(self.support.from_line(np.array(0.0)))
 
-    def log_density_sums(self, y: float, W: Array) -> Array:
-        """Σ w ∂log f(y | x)/∂θ (v, k + q), beside the point."""
-        return self._sums(W / self.p[:, None], self.rest.log_density_sums(y, W))
+    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]:
+        """Densities f(y | x) (n,) and Σ w ∂f/∂θ (k + q,), beside the point."""
+        pdf, sums = self.rest.density_sums(self._near(y), w * self.p * self._inside(y))
+        pdf = pdf * self._inside(y)
+        return self.p * pdf, self._sums((w * pdf)[:, None], sums[None])[0]
 
     def moments(self, W: Array) -> RowMoments:
         """Mean and variance (n,), and sums of gradients of moments about `origin`."""

@@ -80,10 +80,12 @@ class NormalRowLaws:
         density = W * (self.link.pdf(z) / self.sigma)[:, None]
         return self._sums(-density, -density * z[:, None])
 
-    def log_density_sums(self, y: float, W: Array) -> Array:
-        """Σ w ∂log f(y | x)/∂θ (v, k + 1)."""
-        z = ((y - self.eta) / self.sigma)[:, None]
-        return self._sums(W * z / self.sigma, W * (z * z - 1) / self.sigma)
+    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]:
+        """Densities f(y | x) (n,), and Σ w ∂f/∂θ (k + 1,)."""
+        z = (y - self.eta) / self.sigma
+        pdf = self.link.pdf(z) / self.sigma
+        W = (w * pdf / self.sigma)[:, None]
+        return pdf, self._sums(W * z[:, None], W * (z * z - 1)[:, None])[0]
 
     def moments(self, W: Array) -> RowMoments:
         """Mean and variance (n,), and sums of gradients of moments about `origin`."""

@@ -238,8 +238,8 @@ def warn_no_error(names: Sequence[str], hint: str) -> None:
     """Warn of what is made of quantiles that may be at a mass or beside it, and has no error."""
     if names:
         text = (
-            f"Without error: {', '.join(dict.fromkeys(names))}. The level is within {UNSURE:g} standard "
-            f"errors of F at an end of the mass, where quantiles stand still or jump off it; {hint}."
+            f"Without error: {', '.join(dict.fromkeys(names))}. The level is at the mass or within "
+            f"{UNSURE:g} standard errors of F at an end of it, where quantiles stand still or jump; {hint}."
         )
         warn_user(AtMassWarning(text, hint=hint))
 

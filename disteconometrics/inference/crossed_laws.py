@@ -37,7 +37,16 @@ from disteconometrics.inference.law_effects import Answer, Averaged, Estimation,
 from disteconometrics.inference.law_functionals import is_analytic, parse_functional
 from disteconometrics.inference.survey import Survey, SurveyDesign
 
-__all__ = ["AllRows", "AveragedRows", "Cell", "CrossedLaws", "Drawn", "InfluenceLaws", "grid_influence"]
+__all__ = [
+    "APART",
+    "AllRows",
+    "AveragedRows",
+    "Cell",
+    "CrossedLaws",
+    "Drawn",
+    "InfluenceLaws",
+    "grid_influence",
+]
 
 EDGE = 16.0  # log-odds of the levels that a grid of outcomes ends at
 COARSE, FINE, PARTS = 17, 12, 16  # quantiles that a grid rests on, cells between two, parts of a cell

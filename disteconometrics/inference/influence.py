@@ -419,7 +419,7 @@ def _equation(values: Array, psi: Array, copies: Array | None, shares: Array | N
     Units keep answers of one table apart where a two-way matrix is repaired; roots of zero leave no row any
     leverage, as rows have their own factors; roots from shares give these as leverages.
     """
-    spread = np.sqrt(np.sum(np.square(psi) if copies is None else np.square(psi) * copies[:, None], axis=0))
+    spread = np.sqrt(np.einsum("iq,iq->q", psi, psi if copies is None else psi * copies[:, None]))
     unit = np.where(spread > 0, spread, 1.0)
     n = float(len(psi)) if copies is None else float(copies.sum())
     roots = np.zeros(psi.shape) if shares is None else np.sqrt(shares / len(unit))[:, None] * unit

@@ -122,7 +122,7 @@ class RowLaws(Protocol):
     def take(self, rows: Any) -> RowLaws: ...
     def at(self, y: float) -> AtOutcome: ...
     def cdf_sums(self, y: float, W: Array) -> Array: ...
-    def log_density_sums(self, y: float, W: Array) -> Array: ...
+    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]: ...
     def moments(self, W: Array) -> RowMoments: ...
     def by_row(self, functional: Functional, W: Array) -> RowValues: ...
     def each(self, functional: Functional) -> tuple[Array, Array]: ...
@@ -329,8 +329,8 @@ class Answer(NamedTuple):
 
     def of(self, target: str) -> Array:
         """The rows (n,) that count for a target beside those of the gradient."""
-        noise = np.zeros_like(self.rows) if self.noise is None else self.noise
-        return self.rows + noise if target == "population" else noise
+        noise = 0.0 if self.noise is None else self.noise
+        return np.asarray(self.rows + noise if target == "population" else np.zeros_like(self.rows) + noise)
 
 
 def check_target(target: Any) -> str:
@@ -368,7 +368,7 @@ def estimates_of(
     if known.any():
         of = [a for a, k in zip(answers, known, strict=True) if k]
         any_rows = target == "population" or any(a.noise is not None for a in of)
-        rows = np.column_stack([a.of(target) for a in of]) if any_rows else None
+        rows = np.array([a.of(target) for a in of]).T if any_rows else None
         G = np.array([a.gradient for a in of])
         V[np.ix_(known, known)] = estimation.covariance(values[known], G, rows)
     named = tuple(map(functional_name, names))
@@ -580,10 +580,9 @@ class Averaged:
     def log_density(self, y: float) -> Answer:
         """log f̄(y) with its gradient and averaging rows."""
         laws, w = self._own
-        pdf = laws.at(y).pdf
+        pdf, G = laws.density_sums(y, w)
         f = float(w @ pdf)
-        G = laws.log_density_sums(y, (w * pdf)[:, None])[0] / f
-        return Answer(float(np.log(f)), G, self.averaging(pdf / f))
+        return Answer(float(np.log(f)), G / f, self.averaging(pdf / f))
 
     @cached_property
     def _width(self) -> Array:

@@ -88,9 +88,10 @@ class RecordedRowLaws(LawsOver):
         found = self.own.cdf_sums(float(self.how.last(np.array(y))), W)
         return found if self._inside(y) else np.zeros_like(found)
 
-    def log_density_sums(self, y: float, W: Array) -> Array:
-        """Σ w ∂log f(y | x)/∂θ (v, p), between the caps."""
-        return self.own.log_density_sums(y, W)
+    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]:
+        """Densities f(y | x) (n,) and Σ w ∂f/∂θ (p,), those of the outcome between the caps."""
+        pdf, sums = self.own.density_sums(y, w)
+        return (pdf, sums) if self._inside(y) else (0 * pdf, 0 * sums)
 
     def moments(self, W: Array) -> RowMoments:
         """Mean and variance (n,), and sums of gradients of moments about `origin`."""

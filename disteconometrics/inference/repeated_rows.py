@@ -95,9 +95,10 @@ class RepeatedRowLaws(LawsOver):
         """See `RowLaws`."""
         return self.own.cdf_sums(y, self._sums(W))
 
-    def log_density_sums(self, y: float, W: Array) -> Array:
+    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]:
         """See `RowLaws`."""
-        return self.own.log_density_sums(y, self._sums(W))
+        pdf, sums = self.own.density_sums(y, self._sums(w[:, None])[:, 0])
+        return pdf[self.where], sums
 
     def moments(self, W: Array) -> RowMoments:
         """See `RowLaws`."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,56 +23,90 @@ from disteconometrics.likelihoods.structure import SHIFTS, Structure
 
 __all__ = ["Features", "Inverse", "Places", "RowTransform", "products"]
 
+POWERS = 4  # of the distance from a knot, in a cubic
 FEW_WEIGHTS = 8  # up to which sums of rows in order are products interval by interval
 
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Where outcomes r (n,) lie: interval, distance from its knot, distance beyond the knots, each (n,)."""
+    """Where outcomes r (n,) lie: distances from the knot of their interval and beyond the knots, each (n,).
 
-    at: Indices
+    ``order`` (n,) are the rows interval by interval, None where they stand so as they are, and ``edges`` (K,)
+    where each interval begins among them, and the end.
+    """
+
     inside: Array
     beyond: Array
-    intervals: int
+    edges: Indices
+    order: Indices | None
 
     @classmethod
     def of(cls, r: Array, knots: Array) -> Places:
         """Places of standardised outcomes among knots (K,)."""
         clipped = np.clip(r, knots[0], knots[-1])
+        beyond = r - clipped
+        if (r[1:] >= r[:-1]).all():  # of rows in order the knots are looked up
+            edges = np.concatenate([[0], np.searchsorted(r, knots[1:-1]), [len(r)]])
+            return cls(clipped - np.repeat(knots[:-1], np.diff(edges)), beyond, edges, None)
         at = np.clip(np.searchsorted(knots, clipped, side="right") - 1, 0, len(knots) - 2)
-        return cls(at, clipped - knots[at], r - clipped, len(knots) - 1)
-
-    @cached_property
-    def in_order(self) -> bool:
-        """Whether rows stand interval by interval as they are."""
-        return bool((self.at[1:] >= self.at[:-1]).all())
-
-    @cached_property
-    def order(self) -> Indices:
-        """The rows (n,) interval by interval."""
-        return np.argsort(self.at.astype(np.int16), kind="stable")  # few values sort fast
-
-    @cached_property
-    def edges(self) -> Indices:
-        """Where each interval begins in ``order``, and the end (K,)."""
-        return np.concatenate([[0], np.cumsum(np.bincount(self.at, minlength=self.intervals))])
+        return cls(clipped - knots[at], beyond, *by_interval(at, len(knots) - 1))
 
     def parts(self) -> Iterator[tuple[int, slice]]:
         """Intervals that have rows, and where these stand in ``order``."""
-        for k in np.flatnonzero(np.diff(self.edges)):
-            yield int(k), slice(self.edges[k], self.edges[k + 1])
+        edges = self.edges.tolist()
+        return ((k, slice(a, b)) for k, (a, b) in enumerate(pairwise(edges)) if a < b)
+
+    def ordered(self, values: Array) -> Array:
+        """Numbers (n, …) of rows, interval by interval."""
+        return values if self.order is None else values[self.order]
+
+    @cached_property
+    def outside(self) -> list[tuple[Indices, int]]:
+        """The rows below all knots and above, with the function that is one there."""
+        return [(np.flatnonzero(self.beyond < 0), 0), (np.flatnonzero(self.beyond > 0), -1)]
+
+    @cached_property
+    def _known(self) -> list[Array]:
+        """The features put in order last, and these."""
+        return []
+
+    def features(self, features: Array) -> Array:
+        """Features (n, c) of rows interval by interval, remembered: values are followed by sums."""
+        if not (self._known and self._known[0] is features):
+            self._known[:] = [features, self.ordered(features)]
+        return self._known[1]
 
     def look_up(self, table: Array, features: Array) -> Array:
         """Σ_j u_ij table_kj (q, n) at the interval k of each row: features (n, c), table (K − 1, c, q)."""
-        own = features if self.in_order else features[self.order]
+        own, turned = self.features(features), table.transpose(0, 2, 1)
         found = np.empty((table.shape[2], len(features)))
         for k, rows in self.parts():
-            np.matmul(table[k].T, own[rows].T, out=found[:, rows])
-        if self.in_order:
+            np.matmul(turned[k], own[rows].T, out=found[:, rows])
+        return self.back(found)
+
+    def back(self, found: Array) -> Array:
+        """Numbers (q, n) of rows interval by interval, in the order of the rows."""
+        if self.order is None:
             return found
         out = np.empty_like(found)
-        out[:, self.order] = found
+        for to, one in zip(out, found, strict=True):
+            to[self.order] = one
         return out
+
+
+def by_interval(at: Indices, intervals: int) -> tuple[Indices, Indices | None]:
+    """Where each of so many intervals begins among rows in their order, and that order; see `Places`.
+
+    Examples
+    --------
+    >>> edges, order = by_interval(np.array([1, 0, 1]), 3)
+    >>> edges.tolist(), order.tolist()
+    ([0, 1, 3, 3], [1, 0, 2])
+    """
+    edges = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=intervals))])
+    if (at[1:] >= at[:-1]).all():
+        return edges, None
+    return edges, np.argsort(at.astype(np.int16), kind="stable")  # few values sort fast
 
 
 class Features(NamedTuple):
@@ -91,6 +126,28 @@ class Inverse(NamedTuple):
     r: Array
     places: Places
     slope: Array
+
+
+class _AtKnots(NamedTuple):
+    """Heights (K, n) of rows at the knots, slopes of lines (n,), tables of the splines' slopes (K − 1, c, 3).
+
+    ``least`` and ``most`` (K,) are the heights of all rows at a knot.
+    """
+
+    heights: Array
+    line: Array
+    table: Array
+    least: Array
+    most: Array
+
+    def interval(self, z: float) -> Indices:
+        """The interval (n,) in which each row reaches z, the outermost where it does so beyond the knots."""
+        all_below = int(np.searchsorted(self.most, z, side="right"))
+        some_below = int(np.searchsorted(self.least, z, side="right"))
+        at = np.full(self.heights.shape[1], all_below - 1)
+        for height in self.heights[all_below:some_below]:  # rows differ at few of the knots
+            at += height <= z
+        return np.asarray(np.clip(at, 0, len(self.heights) - 2))
 
 
 class Curves(NamedTuple):
@@ -137,9 +194,14 @@ class RowTransform:
         poly, total = self.basis.table
         return np.stack([total[:-1], poly[:, 0], poly[:, 1], poly[:, 2]], axis=2)
 
+    @cached_property
+    def _turned(self) -> Array:
+        """The same (K − 1, 4, J), in this order."""
+        return np.ascontiguousarray(self._tables.transpose(0, 2, 1))
+
     def split(self, theta: Array) -> tuple[Array, Array, Array]:
-        """Coefficients of ones (a,), of lines (b,), and of splines as slopes (c, J)."""
-        st = self.structure
+        """Coefficients of ones (a,), lines (b,) and splines, as slopes (c, J); also of several (p, q)."""
+        st, many = self.structure, theta.shape[1:]
         own = theta[1 : st.slices[0].stop]
         ones: list[Array] = [theta[:1]]
         lines: list[Array] = []
@@ -154,9 +216,10 @@ class RowTransform:
             elif term.kind.startswith("scale"):
                 lines.append(theta[at])
             else:
-                splines.append(theta[at].reshape(-1, st.bend.shape[1]) @ st.bend.T)
-        none = np.zeros(0)
-        stacked = np.concatenate([np.zeros((0, self.basis.size)), *splines])
+                bent = theta[at].reshape(-1, st.bend.shape[1], *many)
+                splines.append(np.moveaxis(np.tensordot(st.bend, bent, axes=(1, 1)), 0, 1))
+        none = np.zeros((0, *many))
+        stacked = np.concatenate([np.zeros((0, self.basis.size, *many)), *splines])
         return np.concatenate(ones), np.concatenate([none, *lines]), stacked
 
     def joined(self, ones: Array, lines: Array, splines: Array) -> Array:
@@ -214,83 +277,97 @@ class RowTransform:
     def inverse(self, theta: Array, z: float) -> Inverse:
         """Where h = z in every row, to rounding."""
         k = self.basis.knots
-        heights, line, table = self._at_knots(theta)
-        at = np.clip(np.count_nonzero(heights <= z, axis=0) - 1, 0, len(k) - 2)
-        rows, width, inside, beyond = np.arange(len(at)), np.diff(k)[at], np.zeros(len(at)), np.zeros(len(at))
-        places = Places(at, inside, beyond, len(k) - 1)
-        own = heights[at, rows]
-        rest, rise = z - own, heights[at + 1, rows] - own
-        a, b, c = places.look_up(table, self.features.splines) if table.shape[1] else np.zeros((3, len(at)))
-        a = a + line
-        inside += cubic_root([a, b, c], np.clip(rest, 0.0, rise), rise, width, float(k[-1] - k[0]))
+        own = self._at_knots(theta)
+        at = own.interval(z)
+        rows, width = np.arange(len(at)), np.diff(k)[at]
+        inside, beyond = np.empty(len(at)), np.empty(len(at))
+        places = Places(inside, beyond, *by_interval(at, len(k) - 1))
+        height = own.heights[at, rows]
+        rest, rise = z - height, own.heights[at + 1, rows] - height
+        a, b, c = places.look_up(own.table, self.features.splines)
+        a += own.line
+        inside[:] = cubic_root([a, b, c], np.clip(rest, 0.0, rise), rise, width, float(k[-1] - k[0]))
         slope = a + inside * (b + inside * c)
-        beyond += np.where(rest < 0, rest, np.where(rest > rise, rest - rise, 0.0)) / slope
+        beyond[:] = np.where(rest < 0, rest, np.maximum(rest - rise, 0.0)) / slope
         return Inverse(k[at] + inside + beyond, places, slope)
 
-    def _at_knots(self, theta: Array) -> tuple[Array, Array, Array]:
-        """Heights (K, n) at the knots, slopes of lines (n,), and tables of the splines' slopes."""
+    def _at_knots(self, theta: Array) -> _AtKnots:
+        """What inverses are found by."""
         key = theta.tobytes()
         if key not in self._last_knots:
             U, (_, _, splines) = self.combined(theta), self.split(theta)
             table = np.einsum("cj,kjq->kcq", splines, self._tables[:, :, 1:])
             self._last_knots.clear()
-            self._last_knots[key] = self.curves(theta, self.basis.knots).heights.T @ U.T, U[:, 1], table
+            heights = self.curves(theta, self.basis.knots).heights.T @ U.T
+            least = np.fmin.reduce(heights, axis=1, initial=np.inf)
+            most = np.fmax.reduce(heights, axis=1, initial=-np.inf)
+            self._last_knots[key] = _AtKnots(heights, U[:, 1], table, least, most)
         return self._last_knots[key]
 
     @cached_property
-    def _last_knots(self) -> dict[bytes, tuple[Array, Array, Array]]:
+    def _last_knots(self) -> dict[bytes, _AtKnots]:
         """Under the coefficients asked for last."""
         return {}
 
-    def sums(self, W: Array, r: Array, *, slopes: bool = False, places: Places | None = None) -> Array:
-        """Σ_i w_i A(r_i, x_i), or of D with ``slopes``, for weights W (n, v): (v, p)."""
+    def sums(
+        self, W: Array, r: Array, *, of_slopes: Array | None = None, places: Places | None = None
+    ) -> Array:
+        """Σ_i w_i A(r_i, x_i) + d_i D(r_i, x_i) (v, p) for weights W (n, v) and d ``of_slopes`` (n, v)."""
         F, v = self.features, W.shape[1]
         p = Places.of(r, self.basis.knots) if places is None else places
-        ones = np.zeros((v, F.ones.shape[1])) if slopes else W.T @ F.ones
-        lines = (W if slopes else W * (r - self.structure.origin)[:, None]).T @ F.lines
+        on_line = W * (r - self.structure.origin)[:, None]
+        lines = (on_line if of_slopes is None else on_line + of_slopes).T @ F.lines
         c, J = F.splines.shape[1], self.basis.size
         if c and len(W) and 0 < v <= FEW_WEIGHTS:
-            return self.joined(ones, lines, self._few_sums(W, p, slopes))
-        stacked = (W[:, :, None] * F.splines[:, None, :]).reshape(len(W), v * c)
-        return self.joined(ones, lines, self._spline_sums(stacked, p, slopes).reshape(v, c, J))
+            return self.joined(W.T @ F.ones, lines, self._few_sums(W, of_slopes, p))
+        return self.joined(W.T @ F.ones, lines, self._spline_sums(W, of_slopes, p).reshape(v, c, J))
 
-    def _powers(self, p: Places, slopes: bool) -> tuple[list[Array], Array]:
-        """What the polynomials of the intervals multiply, each (n,), and the polynomials (K − 1, J, q)."""
-        t = p.inside
-        if slopes:
-            return [np.ones_like(t), t, t * t], self._tables[:, :, 1:]
-        return [np.ones_like(t), t, t * t / 2, t * t * t / 3], self._tables
-
-    def _few_sums(self, W: Array, p: Places, slopes: bool) -> Array:
-        """Σ_i w_i u_i I(r_i), or of slopes, interval by interval: (v, c, J)."""
-        U, v = self.features.splines, W.shape[1]
-        powers, table = self._powers(p, slopes)
-        P = np.array([w * power for w in W.T for power in powers])
-        own, P = (U, P) if p.in_order else (U[p.order], P[:, p.order])
-        at = [k for k, _ in p.parts()]
-        by_interval = np.array([P[:, rows] @ own[rows] for _, rows in p.parts()])
-        stacked = by_interval.reshape(len(at), v, len(powers), -1).transpose(
-            1, 3, 0, 2
-        )  # (v, c, intervals, q)
-        flat = table[at].transpose(0, 2, 1).reshape(-1, table.shape[1])
-        out = stacked.reshape(v, -1, len(flat)) @ flat
-        if not slopes:
-            for side, j in ((p.beyond < 0, 0), (p.beyond > 0, -1)):
-                out[:, :, j] += (W[side] * p.beyond[side, None]).T @ U[side]
+    def _few_sums(self, W: Array, of_slopes: Array | None, p: Places) -> Array:
+        """The part of the splines (v, c, J), interval by interval."""
+        own, w = p.features(self.features.splines), p.ordered(W).T
+        P = _powers(w, None if of_slopes is None else p.ordered(of_slopes).T, p.ordered(p.inside))
+        parts = list(p.parts())
+        flat = P.reshape(-1, P.shape[2])
+        by_interval = np.array([flat[:, rows] @ own[rows] for _, rows in parts])
+        table = self._turned[[k for k, _ in parts]].reshape(-1, self.basis.size)  # (intervals · q, J)
+        stacked = by_interval.reshape(len(parts), len(P), POWERS, -1).transpose(1, 3, 0, 2)
+        out = stacked.reshape(len(P), -1, len(table)) @ table
+        for rows, j in p.outside:
+            out[:, :, j] += (W[rows] * p.beyond[rows, None]).T @ self.features.splines[rows]
         return np.asarray(out)
 
-    def _spline_sums(self, stacked: Array, p: Places, slopes: bool) -> Array:
-        """Σ_i s_i I(r_i), or of slopes, for stacked weights (n, m): (m, J)."""
-        n = len(stacked)
-        by_interval = sparse.csr_matrix((np.ones(n), p.order, p.edges), shape=(p.intervals, n))
-        powers, table = self._powers(p, slopes)
-        out = np.zeros((stacked.shape[1], self.basis.size))
-        for q, power in enumerate(powers):
-            out += (by_interval @ (stacked * power[:, None])).T @ table[:, :, q]
-        if not slopes:
-            for side, j in ((p.beyond < 0, 0), (p.beyond > 0, -1)):
-                out[:, j] += p.beyond[side] @ stacked[side]
+    def _spline_sums(self, W: Array, of_slopes: Array | None, p: Places) -> Array:
+        """The part of the splines (v·c, J), by products of all weights and features."""
+        n, U = len(W), self.features.splines
+        order = np.arange(n) if p.order is None else p.order
+        by_interval = sparse.csr_matrix((np.ones(n), order, p.edges), shape=(len(p.edges) - 1, n))
+        P = _powers(W.T, None if of_slopes is None else of_slopes.T, p.inside)
+        out = np.zeros((W.shape[1] * U.shape[1], self.basis.size))
+        for q in range(POWERS):
+            out += (by_interval @ products(P[:, q].T, U)).T @ self._tables[:, :, q]
+        for rows, j in p.outside:
+            out[:, j] += p.beyond[rows] @ products(W[rows], U[rows])
         return out
+
+    def changes(self, V: Array, W: Array, of_slopes: Array, r: Array, places: Places) -> Array:
+        """(w A(r, x) + d D(r, x))'V of every row (n, q), for its weights w and d (n,) and V (p, q)."""
+        ones, lines, splines = self.split(V)
+        F, p, q = self.features, places, V.shape[1]
+        on_line, beyond = W * (r - self.structure.origin) + of_slopes, (W * p.beyond)[:, None]
+        plain = np.concatenate([W[:, None] * F.ones, on_line[:, None] * F.lines], axis=1)
+        plain, own = p.ordered(plain).T, p.features(F.splines).T
+        P = _powers(p.ordered(W)[None], p.ordered(of_slopes)[None], p.ordered(p.inside))[0]
+        size = POWERS * len(own)
+        table = np.tensordot(self._turned, splines, axes=(2, 1)).reshape(len(p.edges) - 1, size, q)
+        found = np.empty((q, len(r)))
+        for k, rows in p.parts():
+            weighed = (P[:, None, rows] * own[:, rows]).reshape(size, rows.stop - rows.start)
+            of = np.concatenate([table[k], ones, lines]).T
+            np.matmul(of, np.concatenate([weighed, plain[:, rows]]), out=found[:, rows])
+        out = p.back(found)
+        for far, j in p.outside:
+            out[:, far] += splines[:, j].T @ (F.splines[far] * beyond[far]).T
+        return np.asarray(out.T)
 
     # ---- at points common to the rows ----------------------------------------------------------------------
 
@@ -332,6 +409,21 @@ class RowTransform:
             (W * (first - self.structure.origin * mass)[:, None]).T @ F.lines,
             by_spline.reshape(W.shape[1], F.splines.shape[1], len(points)) @ area,
         )
+
+
+def _powers(W: Array, of_slopes: Array | None, t: Array) -> Array:
+    """What polynomials of intervals multiply (v, 4, n): weights W (v, n) of values and those of slopes."""
+    P = np.empty((len(W), POWERS, len(t)))
+    P[:, 0] = W
+    for q in (1, 2, 3):
+        np.multiply(P[:, q - 1], t, out=P[:, q])
+    P[:, 2] /= 2
+    P[:, 3] /= 3
+    if of_slopes is not None:
+        for q in (1, 2, 3):
+            P[:, q] += of_slopes
+            of_slopes = of_slopes * t
+    return P
 
 
 def products(W: Array, U: Array) -> Array:

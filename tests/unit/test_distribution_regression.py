@@ -215,6 +215,24 @@ def test_separated_thresholds_are_named_and_keep_their_limit() -> None:
     assert 6.0 not in res.process("x", index_set=(0.01, 0.99)).table.index
 
 
+@pytest.mark.parametrize("link", ["logit", "probit"])
+def test_limits_of_separated_thresholds_move_with_the_draws(link: str) -> None:
+    """Groups whose outcomes hardly meet: laws of a saturated fit are theirs in every draw too."""
+    data = DATA.assign(y=DATA.y.clip(-1, 4) + 4 * (DATA.d == 2))
+    with pytest.warns(SeparationWarning):
+        res = de.DistributionRegression("y ~ C(d)", thresholds="all", link=link).fit(data, seed=1, draws=100)
+    assert 0.3 < res.separated.mean() < 0.9
+    W = res.rows.draw_weights("HC1", 100, res.seed)
+    groups = [(data.d == d).to_numpy() for d in (0, 1, 2)]
+    means = np.array([(W * m) @ data.y / (W @ m) for m in groups]).T
+    by = res.functionals("mean", by="d")
+    np.testing.assert_allclose(by.covariance, np.cov(means.T), rtol=1e-6)
+    effect = res.effect("d", 0, 2)
+    np.testing.assert_allclose(effect.std_error, np.std(means[:, 2] - means[:, 0], ddof=1), rtol=1e-6)
+    rows = res.predict({"d": [0, 1, 2]}, ci=True)
+    np.testing.assert_allclose(rows.std_error, means.std(axis=0, ddof=1), rtol=1e-6)
+
+
 def test_a_band_of_quantiles_is_that_of_f_turned_and_takes_the_threshold_below() -> None:
     res = fit(thresholds=[0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     q = res.quantiles([0.3, 0.5, 0.95])

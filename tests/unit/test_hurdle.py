@@ -327,3 +327,10 @@ def test_what_has_no_limits_near_the_mass_says_so() -> None:
             found = call()
         assert np.isnan(found.interval()).any()
         assert np.isfinite(found.values).all()
+    gap = de.decompose(de.NormalRegression("mass(y, 0) ~ x"), table, by="g", functionals="mean")
+    other = res.with_cov("HC1").counterfactual(table.assign(d=1.0))
+    for curve in (gap.quantiles, other.quantiles):
+        with pytest.warns(AtMassWarning, match=r"Without error: q\[0.29\]\. "):
+            found = curve([0.29, 0.8])
+        assert found.loc[found.index.get_level_values("level") == 0.29, "conf_low"].isna().all()
+        assert curve([0.8]).notna().all(axis=None)

@@ -259,12 +259,13 @@ def moved(laws: Any, j: int, by: float) -> Any:
 @pytest.mark.parametrize("left", ["y", "mass(y, 4)"])
 @pytest.mark.parametrize("options", [None, {}, {"support": "positive"}])
 def test_moments_between_caps(left: str, options: dict[str, str] | None) -> None:
-    """They are those of the recorded law, with gradients by differences: in both tails and between the knots."""
+    """They are those of the recorded law, with gradients by differences, in tails and between knots."""
     model = de.NormalRegression if options is None else de.FlowDensity
     data = table().assign(
         y=lambda d: np.where(d.y < 4, np.exp(d.y / 4), 4.0) if left != "y" else np.exp(d.y / 4)
     )
-    own = model(f"{left} ~ x", **(options or {})).fit(data).row_laws({"x": [-1.0, 0.3, 1.2]})
+    flow = {} if options is None else {"flow": de.MonotoneSpline("linear")}
+    own = model(f"{left} ~ x", **flow, **(options or {})).fit(data).row_laws({"x": [-1.0, 0.3, 1.2]})
     W, step = np.random.default_rng(1).normal(size=(3, 2)), 1e-4
     for how in (Recording(low=1.5), Recording(high=9.0), Recording(low=0.1, high=5.0)):
         laws = recorded_laws(own, how)

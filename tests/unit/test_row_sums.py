@@ -58,7 +58,14 @@ def test_one_outcome_of_each_row(structure: str) -> None:
         for found, want in zip(rows.values(theta, r, places), (A @ theta, D @ theta), strict=True):
             close(found, want)
         close(rows.sums(W, r, places=places), W.T @ A)
-        close(rows.sums(W, r, slopes=True, places=places), W.T @ D)
+        close(rows.sums(W, r, of_slopes=2 * W[:, ::-1], places=places), W.T @ A + 2 * W[:, ::-1].T @ D)
+        V, w, d = np.random.default_rng(5).normal(size=(dense.size, 4)), W[:, 0], W[:, 1]
+        want = (w[:, None] * A + d[:, None] * D) @ V
+        close(rows.changes(V, w, d, r, Places.of(r, dense.basis.knots)), want)
+    many = np.concatenate([W] * 3, axis=1)  # more than are summed interval by interval
+    close(rows.sums(many, r, of_slopes=many), many.T @ (A + D))
+    order = np.argsort(r)
+    close(RowTransform(dense, X[order]).sums(W[order], r[order]), W.T @ A)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

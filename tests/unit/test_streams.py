@@ -516,6 +516,19 @@ def test_categories_keep_their_order(tmp_path: Path, kind: str) -> None:
     _same(ours, theirs)
 
 
+@pytest.mark.parametrize("term", ["g", "C(g)", "d:g"])
+def test_levels_that_parts_order_in_two_ways_sort_by_value(tmp_path: Path, term: str) -> None:
+    """As ordered categories of tables that pandas joins, which are no categories then."""
+    orders = (["c", "a", "b"], ["b", "a", "c"], ["b", "a", "c"])
+    parts = [
+        part.assign(g=pd.Categorical(part.g, categories=order, ordered=True))
+        for part, order in zip(_cut(TABLE), orders, strict=True)
+    ]
+    for i, part in enumerate(parts):
+        part.to_parquet(tmp_path / f"{i}.parquet", index=False)
+    _same(*(de.Logit(f"y ~ x + {term}").fit(t) for t in (tmp_path, pd.concat(parts, ignore_index=True))))
+
+
 def test_dictionaries_without_an_order_sort_by_value(tmp_path: Path) -> None:
     table = TABLE.assign(g=pd.Categorical(TABLE.g, categories=["c", "a", "b"]))
     for i, part in enumerate(_cut(table)):

@@ -56,6 +56,13 @@ def test_a_page_has_the_text_and_the_code_of_its_script(script: Path) -> None:
     assert page.strip() == "\n\n".join(parts).strip(), "run python vignettes/render.py"
 
 
+def test_scripts_go_by_name_or_path() -> None:
+    """Of the folder of the scripts, wherever the call comes from; all of them unless some are named."""
+    found = runpy.run_path(str(FOLDER / "render.py"))["scripts"]
+    assert found([SCRIPTS[0].stem, "elsewhere/02_b.py"], FOLDER) == [SCRIPTS[0], Path("elsewhere/02_b.py")]
+    assert found([], FOLDER) == SCRIPTS
+
+
 RUN = [pytest.param(s, id=s.stem, marks=() if s.stem[:2] in SHORT else pytest.mark.slow) for s in SCRIPTS]
 
 

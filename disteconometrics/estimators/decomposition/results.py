@@ -12,7 +12,7 @@ import pandas as pd
 from disteconometrics.arrays import Array
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError
-from disteconometrics.estimators.crossing import COLUMNS
+from disteconometrics.estimators.crossing import COLUMNS, warn_at_mass
 from disteconometrics.estimators.decomposition.groups import (
     CROSSED,
     DecompositionFacts,
@@ -144,6 +144,11 @@ class DecompositionResults(FittedResult):
         Raises
         ------
         NeedsData, OptionError
+
+        Warns
+        -----
+        AtMassWarning
+            If levels are at a mass or near its ends: they have no limits.
         """
         if not np.isfinite(self.curves[..., 0]).any():
             raise OptionError("An outcome of two values has no quantiles to decompose.")
@@ -154,6 +159,7 @@ class DecompositionResults(FittedResult):
             design = design_of(self._reference)
             laws = rows.crossing(design.pairs, self.draws, self.seed).laws()
             table = curves(laws, design.contrasts, tau, asked)
+        warn_at_mass(self.spec, tau, table)
         what = [*PARTS, *self.facts.laws]
         index = pd.MultiIndex.from_product([what, tau], names=["what", "level"])
         return pd.DataFrame(table.reshape(-1, len(COLUMNS)), columns=list(COLUMNS), index=index)

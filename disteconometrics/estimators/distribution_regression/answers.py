@@ -68,9 +68,7 @@ class DrawnFits:
 
     def drawn_levels(self, rows: Covariates) -> Iterator[Array]:
         """The same in every draw."""
-        params = self.limiting.copy()
-        for own in self.drawn.params:
-            params[~self.separated] = own
+        for params in self.drawn.params:
             yield raw_levels(self.kernel, rows, params)
 
     def drawn_laws(self, rows: Covariates) -> Iterator[StepLaw]:

@@ -223,7 +223,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
             raise WithheldError(
                 f"No fitted threshold has F between {within[0]:g} and {within[1]:g}; give another index_set."
             )
-        draws = self._draws.params[:, inside, j]
+        draws = self._draws.params[:, free[inside], j]
         se = np.array([self._errors_at(int(t))[j] for t in free[inside]])
         b = self.coefficients[free[inside], j]
         mass = np.diff(F, prepend=0.0)[inside]

@@ -118,13 +118,14 @@ class ThresholdFits:
     ``params`` (T, k) give the fitted probabilities; where ``separated`` (T,) there is no maximum, and they
     stand so far along the direction of separation that the probabilities are those of the limit.
     Fits that were made together have ``coordinates`` (T, k) on the columns of ``white``, the rows as
-    ``whitening`` moves them; the others have NaN there, and ``maxima`` unless they are separated.
+    ``whitening`` moves them; the others have NaN there, and ``maxima`` unless they are separated: ``limits``.
     """
 
     thresholds: Array
     params: Array
     separated: Mask
     maxima: dict[int, Maximum]
+    limits: dict[int, Limiting]
     coordinates: Array
     whitening: Whitening | None
     white: Block | None
@@ -188,12 +189,13 @@ def fit_thresholds(
         white = blocks[0]._replace(X=np.concatenate([b.X for b in parts]))
         coordinates = _together(kernel, white, thresholds)
         params = coordinates @ whitening.basis.T
-    separated, maxima, failed = np.zeros(len(thresholds), dtype=bool), {}, []
+    separated, maxima, limits, failed = np.zeros(len(thresholds), dtype=bool), {}, {}, []
     for t in np.flatnonzero(np.isnan(coordinates[:, 0])).tolist():
         model = IndexModel(kernel, blocks_above(blocks, thresholds[t]))
         m = _explained(partial(maximise, maxiter=100), model, names)
         if m.separation is not None:
-            separated[t], params[t] = True, _far_out(model, m)
+            limits[t] = _limiting(model, m)
+            separated[t], params[t] = True, limits[t].params
             continue
         maxima[t], params[t] = m, m.params
         if not m.converged:
@@ -201,7 +203,7 @@ def fit_thresholds(
     if failed:
         text = f"The maximum was not reached at {len(failed)} thresholds: {', '.join(failed[:5])}."
         warn_user(ConvergenceWarning(text, hint="rescale the columns, or leave these thresholds out"))
-    return ThresholdFits(thresholds, params, separated, maxima, coordinates, whitening, white)
+    return ThresholdFits(thresholds, params, separated, maxima, limits, coordinates, whitening, white)
 
 
 def _together(kernel: Kernel, white: Block, thresholds: Array) -> Array:
@@ -223,20 +225,37 @@ def _explained(find: Callable[[IndexModel], Any], model: IndexModel, names: Sequ
         raise size_error([names[j] for j in e.columns]) from None
 
 
-def _far_out(model: IndexModel, m: Maximum) -> Array:
-    """Coefficients (k,) of the limit of a separated fit: far along its direction from what stays finite."""
+class Limiting(NamedTuple):
+    """The limit of a separated fit: ``finite`` (k,), the maximum over the ``overlapped`` rows in ``columns``.
+
+    Far beyond it by ``reach`` (k,), which moves no overlapped row, the others are fitted perfectly.
+    """
+
+    finite: Array
+    reach: Array
+    overlapped: Indices
+    columns: Indices
+
+    @property
+    def params(self) -> Array:
+        """Coefficients (k,) far out."""
+        return self.finite + self.reach
+
+
+def _limiting(model: IndexModel, m: Maximum) -> Limiting:
+    """The limit of a separated fit: far along its direction from what stays finite."""
     assert m.separation is not None
     direction, rows = m.separation.direction, m.separation.rows
     limit = limit_of(model, m.separation, maxiter=100)
-    finite = np.zeros(len(direction))
+    finite, columns = np.zeros(len(direction)), np.zeros(0, dtype=np.intp)
     if limit.maximum is not None:
-        finite[limit.columns] = limit.maximum.params
+        columns = limit.columns
+        finite[columns] = limit.maximum.params
     X = np.concatenate([np.asarray(b.X) for b in model.blocks])[rows]
     move = np.abs(X @ direction)
     offsets = [np.abs(b.offset).max(initial=0.0) for b in model.blocks if b.offset is not None]
     far = FAR + np.abs(X @ finite).max(initial=0.0) + max(offsets, default=0.0)
-    reach = far / max(float(move.min()), 1e-9)
-    return np.asarray(finite + reach * direction)
+    return Limiting(finite, far / max(float(move.min()), 1e-9) * direction, limit.overlapped, columns)
 
 
 class Covariates(NamedTuple):
@@ -306,10 +325,10 @@ def levels_of_sample(points: Array, shares: Array, thresholds: Array) -> Array:
 class Draws:
     """What exponential weights make of the fits.
 
-    ``params`` (B, S, k) of the S thresholds that are not separated, ``levels`` (B, T) averaged F at all,
-    sorted, ``masses`` (B, m) of the distinct outcomes under the weights of each draw, ``elsewhere`` the same
-    F (B, T) averaged over other rows, ``good`` (B,) draws in which every fit was reached; ``at`` (B,) says
-    which of those that were made they are.
+    ``params`` (B, T, k), far out where separated, ``levels`` (B, T) averaged F, sorted, ``masses`` (B, m) of
+    the distinct outcomes under the weights of each draw, ``elsewhere`` the same F (B, T) averaged over other
+    rows, ``good`` (B,) draws in which every fit was reached; ``at`` (B,) says which of those that were made
+    they are.
     """
 
     params: Array
@@ -339,8 +358,9 @@ def draw_fits(
 
     Weights run through every stage: the fits, and the average over the rows.  The draws are positive, so that
     a threshold is separated in all of them or in none; the averaged F of a separated one is the weighted
-    share of outcomes up to it, as of every logit with a constant.  ``others`` are rows with weights of their
-    own (B, m) that the law is averaged over too; there a separated threshold keeps its limit.
+    share of outcomes up to it, as of every logit with a constant.  Its coefficients are those of its limit,
+    the fit over the rows that it leaves overlapped.  ``others`` are rows with weights of their own (B, m)
+    that the law is averaged over too.
 
     Raises
     ------
@@ -356,19 +376,23 @@ def draw_fits(
     masses /= masses.sum(axis=1, keepdims=True)
     below = np.cumsum(masses, axis=1)
     levels = below[:, np.searchsorted(points, fits.thresholds, side="right") - 1].copy()
-    elsewhere = [V @ raw_levels(kernel, o, fits.params) for (o, _), (_, V) in zip(others, moved, strict=True)]
-    free = np.flatnonzero(~fits.separated)
-    params, good = np.empty((count, len(free), X.shape[1])), np.ones(count, dtype=bool)
+    elsewhere = [np.empty(levels.shape) for _ in others]
+    params, good = np.empty((count, *fits.params.shape)), np.ones(count, dtype=bool)
     share_of = _shares(W)
-    forward = np.linalg.solve(back, fits.params[free].T).T
-    for s, t in enumerate(free):
-        shared = share(kernel, Z, (y > fits.thresholds[t]).astype(np.float64), offset)
-        batch = solve_shared(shared, W, forward[s], False)
-        good &= batch.status == CONVERGED
-        params[:, s] = batch.params @ back.T
-        levels[:, t] = _averaged(kernel, Covariates(Z, offset), batch.params, share_of)
+    forward = np.linalg.solve(back, fits.params.T).T
+    for t, threshold in enumerate(fits.thresholds):
+        above = (y > threshold).astype(np.float64)
+        if fits.separated[t]:
+            params[:, t], reached = _limits_drawn(kernel, rows, above, fits.limits[t], W)
+            own = params[:, t] @ np.linalg.inv(back).T
+        else:
+            batch = solve_shared(share(kernel, Z, above, offset), W, forward[t], False)
+            own, reached = batch.params, batch.status == CONVERGED
+            params[:, t] = own @ back.T
+            levels[:, t] = _averaged(kernel, Covariates(Z, offset), own, share_of)
+        good &= reached
         for F, (o, V) in zip(elsewhere, moved, strict=True):
-            F[:, t] = _averaged(kernel, o, batch.params, V)
+            F[:, t] = _averaged(kernel, o, own, V)
     if good.mean() < 1 - LOST:
         raise WithheldError(
             f"{int((~good).sum())} of {count} draws failed at some threshold: limits and tests are withheld. "
@@ -376,6 +400,22 @@ def draw_fits(
         )
     sorted_elsewhere = tuple(np.sort(F, axis=1) for F in elsewhere)
     return Draws(params, np.sort(levels, axis=1), masses, sorted_elsewhere, good, np.arange(count))
+
+
+def _limits_drawn(
+    kernel: Kernel, rows: Covariates, above: Array, limit: Limiting, W: Array
+) -> tuple[Array, Mask]:
+    """Coefficients (B, k) of a separated fit under weights (B, n), and the draws that were reached."""
+    params, reached = np.tile(limit.params, (len(W), 1)), np.ones(len(W), dtype=bool)
+    if len(limit.columns):
+        at, columns = limit.overlapped, limit.columns
+        own = rows.part(at)
+        Z, back = _whitened(own.X[:, columns])
+        start = np.asarray(np.linalg.solve(back, limit.finite[columns]), dtype=np.float64)
+        batch = solve_shared(share(kernel, Z, above[at], own.offset), W[:, at], start, False)
+        params[:, columns] = batch.params @ back.T + limit.reach[columns]
+        reached = batch.status == CONVERGED
+    return params, reached
 
 
 def _shares(W: Array) -> Array:

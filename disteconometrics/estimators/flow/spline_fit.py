@@ -345,13 +345,21 @@ def prepared_again(s: SplineSample, centre: Centre, structure: Structure) -> Pre
     return Prepared(centre, structure, rows_of(structure, r, s.X, s.weights))
 
 
-def rougher(fitted: Fitted, factor: float, which: Sequence[int] | None = None, last: float = LAST) -> Fitted:
-    """The same flow with every λ, or some of them, times a factor."""
+def rougher(
+    fitted: Fitted,
+    factor: float,
+    which: Sequence[int] | None = None,
+    last: float = LAST,
+    *,
+    near: bool = False,
+) -> Fitted:
+    """The same flow with every λ, or some of them, times a factor; ``near`` as in `solve`."""
     f = fitted.smooth
     lam = f.lam.copy()
     chosen = np.arange(len(lam)) if which is None else np.asarray(which)
     lam[chosen] = np.where(lam[chosen] < DROPPED, lam[chosen] * factor, lam[chosen])
-    return replace(fitted, smooth=solve(fitted.problem, lam, theta=f.theta, G=f.G, select=False, last=last))
+    found = solve(fitted.problem, lam, theta=f.theta, G=f.G, select=False, last=last, near=near)
+    return replace(fitted, smooth=found)
 
 
 def _as_rough(fitted: Fitted, plan: SplinePlan) -> Fitted:

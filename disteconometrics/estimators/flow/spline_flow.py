@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -31,17 +32,22 @@ TermKind = Annotated[str, Rule("a kind of term", lambda v: v in KINDS)]
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Coefficients θ (p,) with covariance (p, p).
+    """Coefficients θ (p,) with covariance (p, p), which may be ``known`` or is computed when it is asked for.
 
     ``root`` (p, p) is R⁻¹ with R'R the penalised information ``penalty`` (p, p) is Σ λS and
     ``effective`` the effective parameters: what another covariance needs.
     """
 
     theta: Array
-    covariance: Array
+    known: Array | Callable[[], Array]
     root: Array
     penalty: Array
     effective: float
+
+    @cached_property
+    def covariance(self) -> Array:
+        """The covariance (p, p) of θ."""
+        return self.known() if callable(self.known) else self.known
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,6 @@ __all__ = [
     "score_rows",
 ]
 
-MANY = 16  # directions from which on scores are written out
 SANDWICH = (
     "sandwich = H⁻¹(J·n/(n-e) + S)H⁻¹, J the scores' products, S the penalty, e the effective parameters."
 )
@@ -240,7 +239,7 @@ class SplineEstimation:
         s, kind = self.sample, self.kind
         assert s is not None
         assert kind is not None
-        return np.asarray(self._rows(G) * np.sqrt(_few_rows(kind, self.solution.effective, s.size)))
+        return self._rows(G * np.sqrt(_few_rows(kind, self.solution.effective, s.size)))
 
     def modelled(self, G: Array) -> Array:
         """The penalty as the prior that it is in V (q, q)."""
@@ -271,16 +270,13 @@ class SplineEstimation:
         s, base, theta = self.sample, BASES[self.flow.base], self.solution.theta
         assert s is not None
         directions = self.solution.root @ (self.solution.root.T @ G.T)
-        if len(G) > MANY or s.records is not None:
+        if s.records is not None:
             on_line = replace(self.flow, support=LINE)  # where the outcomes of the sample are already
             return np.concatenate([part.scores @ directions for part in score_rows(on_line, theta, s)])
         transform, r, places = self._own_rows
         z, slope = transform.values(theta, r, places)
-        first, out = base.first(z), np.empty((len(r), len(G)))
-        for j, v in enumerate(directions.T):
-            a, d = transform.values(v, r, places)
-            out[:, j] = d / slope - a * first
-        return out if s.weights is None or s.counts else out * s.weights[:, None]
+        w = 1.0 if s.weights is None or s.counts else s.weights
+        return transform.changes(directions, -w * base.first(z), w / slope, r, places)
 
     @cached_property
     def _own_rows(self) -> tuple[RowTransform, Array, Places]:

@@ -146,11 +146,13 @@ class SplineRowLaws:
         p = self._at(y)
         return self.transform.sums(W * self.link.pdf(p.z)[:, None], p.r, places=p.places)
 
-    def log_density_sums(self, y: float, W: Array) -> Array:
-        """Σ w ∂log f(y | x)/∂θ (v, p)."""
+    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]:
+        """Densities f(y | x) (n,), and Σ w ∂f/∂θ (p,)."""
         p = self._at(y)
-        on_slope = self.transform.sums(W / p.slope[:, None], p.r, slopes=True, places=p.places)
-        return on_slope - self.transform.sums(W * self.link.first(p.z)[:, None], p.r, places=p.places)
+        base = self.link.pdf(p.z) * self._lift(y)
+        pdf, W = base * p.slope, (w * base)[:, None]  # ∂f = base·(∂slope − first·slope·∂z)
+        on_height = -W * (self.link.first(p.z) * p.slope)[:, None]
+        return pdf, self.transform.sums(on_height, p.r, of_slopes=W, places=p.places)[0]
 
     # ---- functionals of each row ---------------------------------------------------------------------------
 

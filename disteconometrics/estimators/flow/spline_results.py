@@ -600,7 +600,7 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         arrays = {f"flow_{k}": v for k, v in own.items()}
         arrays |= {"values": e.values, "covariance": e.covariance, "limits": e.interval(LEVEL)}
         for name, solution in (("main", self.main), ("under", self.undersmoothed)):
-            arrays |= {f"{name}_{k}": np.asarray(v) for k, v in vars(solution).items()}
+            arrays |= {f"{name}_{part}": np.asarray(getattr(solution, part)) for part in _SOLUTION}
         estimator = {k: v for k, v in asdict(self.model).items() if k != "train"}
         words = {"estimator": estimator, "flow": flow, "functionals": list(e.names), "target": "population"}
         if effects is not None:

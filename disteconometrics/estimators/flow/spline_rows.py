@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -94,19 +95,23 @@ class FlowRows(FitRows):
     left_out: Array
     ends: tuple[Array, Array] | None = None
 
-    def solution(
-        self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth | None = None
-    ) -> tuple[Solution, Covariance]:
+    def solution(self, flow: SplineFlow, kind: CovarianceKind) -> tuple[Solution, Covariance]:
         """Coefficients, and their covariance with its words.
 
         Raises
         ------
         OptionError, MissingColumnError, DataError, WithheldError
         """
-        f = self.smooth if smooth is None else smooth
-        solution = Solution(f.theta, np.zeros((0, 0)), f.root, f.penalty, float(f.effective.sum()))
-        V = coefficient_covariance(flow, solution, self.sample, kind, self.codes, self.order)
-        return replace(solution, covariance=V.matrix), V
+        V = self._covariance(flow, kind, self.smooth)
+        return _solution(self.smooth, V.matrix), V
+
+    def _covariance(self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth) -> Covariance:
+        solution = _solution(smooth, np.zeros((0, 0)))
+        return coefficient_covariance(flow, solution, self.sample, kind, self.codes, self.order)
+
+    @on_one_thread
+    def _matrix(self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth) -> Array:
+        return self._covariance(flow, kind, smooth).matrix
 
     @on_one_thread
     def undersmoothed(self, flow: SplineFlow, kind: CovarianceKind) -> Solution:
@@ -115,7 +120,8 @@ class FlowRows(FitRows):
         problem = problem_of(prepared_again(sample, flow.centre, flow.structure), flow.base)
         fitted = Fitted(flow.centre, flow.name, flow.structure, flow.base, self.smooth, problem, sample)
         factor = UNDERSMOOTHING[min(len(flow.structure.covariates), 2)]
-        return self.solution(flow, kind, rougher(fitted, factor).smooth)[0]
+        smooth = rougher(fitted, factor, near=True).smooth
+        return _solution(smooth, partial(self._matrix, flow, kind, smooth))
 
     def on_line(self, support: Support) -> SplineSample:
         """The sample with its outcomes brought to the line."""
@@ -136,6 +142,11 @@ class FlowRows(FitRows):
         )
         gone = {self.names[j] for j in moved}
         return [j for j, n in enumerate(checks.covariate_names(self.names)) if n not in gone]
+
+
+def _solution(f: Smooth, covariance: Array | Callable[[], Array]) -> Solution:
+    """The coefficients of what was solved, with a covariance."""
+    return Solution(f.theta, covariance, f.root, f.penalty, float(f.effective.sum()))
 
 
 class SplineFit(NamedTuple):
