@@ -24,6 +24,7 @@ from disteconometrics.likelihoods.structure import SHIFTS, Structure
 __all__ = ["Features", "Inverse", "Places", "RowTransform", "products"]
 
 POWERS = 4  # of the distance from a knot, in a cubic
+MANY = 32  # numbers of every row at once
 FEW_WEIGHTS = 8  # up to which sums of rows in order are products interval by interval
 
 
@@ -359,12 +360,14 @@ class RowTransform:
         P = _powers(p.ordered(W)[None], p.ordered(of_slopes)[None], p.ordered(p.inside))[0]
         size = POWERS * len(own)
         table = np.tensordot(self._turned, splines, axes=(2, 1)).reshape(len(p.edges) - 1, size, q)
-        found = np.empty((q, len(r)))
-        for k, rows in p.parts():
-            weighed = (P[:, None, rows] * own[:, rows]).reshape(size, rows.stop - rows.start)
-            of = np.concatenate([table[k], ones, lines]).T
-            np.matmul(of, np.concatenate([weighed, plain[:, rows]]), out=found[:, rows])
-        out = p.back(found)
+        out = np.empty((q, len(r)))
+        for i in range(0, q, MANY):
+            of, found = slice(i, i + MANY), np.empty_like(out[i : i + MANY])
+            for k, rows in p.parts():
+                weighed = (P[:, None, rows] * own[:, rows]).reshape(size, rows.stop - rows.start)
+                by = np.concatenate([table[k, :, of], ones[:, of], lines[:, of]]).T
+                np.matmul(by, np.concatenate([weighed, plain[:, rows]]), out=found[:, rows])
+            out[of] = p.back(found)
         for far, j in p.outside:
             out[:, far] += splines[:, j].T @ (F.splines[far] * beyond[far]).T
         return np.asarray(out.T)

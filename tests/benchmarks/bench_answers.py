@@ -9,7 +9,9 @@ bound.  What is imported with the first picture is not counted.  Bars: a summary
 1 s, whichever is more; diagnose and cross_validate ≤ 3 times their fits; against OLD effects of four
 functionals ≤ 1/30, with gini or iqr ≤ 1/30, means of all rows ≤ 1/8, pictures of 401ksubs with one, three
 and five covariates ≤ 1/15.  Growth is the exponent of the rows that fits the times from 5,000 to 100,000 of
-them; its bar is 1.05.
+them; its bar is 1.05.  Measured on 2026-11-29 on a busy machine with one covariate: summary .88, functionals
+.83; with three covariates summary 1.02, density 1.01, effects 1.11, which misses: points of a mean grow with
+the knots.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ ASSETS = {
     "a5": "nettfa ~ inc + age + e401k + marr + fsize",
 }
 GROWING = ("summary", "functionals", "effects", "effect", "density", "quantiles")
-SIZES = (5_000, 10_000, 20_000, 50_000, 100_000)
+SIZES = (5_000, 20_000, 100_000)
 MOST_GROWTH = 1.05
 FOUR = ["mean", "q[0.1]", "q[0.5]", "q[0.9]"]
 PATIENCE = 150.0

@@ -249,9 +249,10 @@ class SplineRowLaws:
     def _panels(self) -> tuple[Array, Array]:
         """Points between the knots and their weights, as many as the steepest row needs."""
         knots, theta = self.flow.structure.basis.knots, self.solution.theta
-        rises = np.zeros(len(knots) - 1)
-        for _, transform in self._parts(len(knots)):
-            rises = np.fmax(rises, np.diff(transform.heights(theta, knots), axis=1).max(axis=0))
+        U, rise = self.transform.combined(theta), np.diff(self.transform.curves(theta, knots).heights)
+        rises, step = np.zeros(len(knots) - 1), max(1, CELLS // len(knots))
+        for i in range(0, len(U), step):
+            rises = np.fmax(rises, (U[i : i + step] @ rise).max(axis=0))
         return panels(knots, node_counts(rises, DIGITS))
 
     def _on_line(self, W: Array, *, second: bool) -> RowMoments:
@@ -287,18 +288,19 @@ class SplineRowLaws:
         U, splines = self.transform.combined(theta), self.transform.features.splines
         curves = self.transform.curves(theta, points)
         t = points - _middle(self.flow.structure.basis.knots)
-        slopes = [curves.slopes * (weights * t ** (j + 1)) for j in range(moments)]
-        columns = np.column_stack([weights * points**j for j in range(moments + 1)])
-        found, powers = np.zeros((2, len(U))), np.empty((len(U), moments + 1))
-        by_spline = np.zeros((W.shape[1] * splines.shape[1], len(points)))
+        slopes = [(curves.slopes * (weights * t ** (j + 1))).T for j in range(moments)]
+        columns = np.column_stack([weights * points**j for j in range(moments + 1)] + slopes)
+        of, sums = products(W, splines), np.empty((len(U), columns.shape[1]))
+        by_spline = np.zeros((of.shape[1], len(points)))
         step = max(1, CELLS // len(points))
         for i in range(0, len(U), step):
             rows = slice(i, i + step)
             f = self.link.pdf(U[rows] @ curves.heights)
-            for one, of in zip(found, slopes, strict=False):
-                np.einsum("iq,iq->i", f, U[rows] @ of, out=one[rows])
-            np.matmul(f, columns, out=powers[rows])
-            by_spline += products(W[rows], splines[rows]).T @ f
+            np.matmul(f, columns, out=sums[rows])
+            by_spline += of[rows].T @ f
+        powers, by_slope = np.split(sums, [moments + 1], axis=1)
+        found = np.zeros((2, len(U)))
+        np.einsum("ijk,ik->ji", by_slope.reshape(len(U), moments, -1), U, out=found[:moments])
         return _Between(W, points, found, powers, by_spline * weights)
 
     def _tails(self) -> list[_Tail]:
