@@ -643,18 +643,12 @@ def with_quantile_limits(
     parts : for each, the law and the functional.
     error : of an answer, its standard error.
     """
-    if all(kind != "q" for _, (kind, _) in parts):
-        return plain
-    return replace(plain, limits=partial(_quantile_limits, plain, parts, error))
+    quantiles = any(kind == "q" for _, (kind, _) in parts)
+    return replace(plain, limits=partial(_quantile_limits, plain, parts, error)) if quantiles else plain
 
 
 @on_one_thread
-def _quantile_limits(
-    plain: Estimates,
-    parts: Sequence[tuple[Averaged, Functional]],
-    error: Callable[[Answer], float],
-    level: float,
-) -> Array:
+def _quantile_limits(plain: Estimates, parts: Any, error: Callable[[Answer], float], level: float) -> Array:
     out, critical = plain.interval(level), plain.critical(level)
     for i, (law, (kind, numbers)) in enumerate(parts):
         if kind == "q" and not np.isnan(plain.values[i]):
@@ -728,8 +722,7 @@ def error_of(estimation: Estimation, target: str) -> Callable[[Answer], float]:
 
 
 def _error(estimation: Estimation, target: str, answer: Answer) -> float:
-    any_rows = target == "population" or answer.noise is not None
-    rows = answer.of(target)[:, None] if any_rows else None
+    rows = answer.of(target)[:, None] if target == "population" or answer.noise is not None else None
     V = estimation.covariance(np.array([answer.value]), answer.gradient[None], rows)
     return float(np.sqrt(V[0, 0]))
 
