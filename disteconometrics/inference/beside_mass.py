@@ -207,14 +207,16 @@ def with_limits_beside_mass(
     parts = {i: a for i, a in enumerate(answers) if a.beside}
     if not parts:
         return plain
+    return replace(plain, limits=partial(_limits_beside, plain, parts, error))
 
-    def limits(level: float) -> Array:
-        out = plain.interval(level)
-        for i, a in parts.items():
-            out[i] = _limits_of_parts(a, error(a), level, plain.df)
-        return out
 
-    return replace(plain, limits=limits)
+def _limits_beside(
+    plain: Estimates, parts: dict[int, Answer], error: Callable[[Answer], float], level: float
+) -> Array:
+    out = plain.interval(level)
+    for i, a in parts.items():
+        out[i] = _limits_of_parts(a, error(a), level, plain.df)
+    return out
 
 
 def _limits_of_parts(answer: Answer, error: float, level: float, df: float) -> tuple[float, float]:

@@ -643,17 +643,18 @@ def with_quantile_limits(
     parts : for each, the law and the functional.
     error : of an answer, its standard error.
     """
+    quantiles = any(kind == "q" for _, (kind, _) in parts)
+    return replace(plain, limits=partial(_quantile_limits, plain, parts, error)) if quantiles else plain
 
-    @on_one_thread
-    def limits(level: float) -> Array:
-        out, critical = plain.interval(level), plain.critical(level)
-        for i, (law, (kind, numbers)) in enumerate(parts):
-            if kind == "q" and not np.isnan(plain.values[i]):
-                args = (critical, float(plain.values[i]), float(plain.std_error[i]))
-                out[i] = law.quantile_limits(numbers[0], error, *args)
-        return out
 
-    return replace(plain, limits=limits)
+@on_one_thread
+def _quantile_limits(plain: Estimates, parts: Any, error: Callable[[Answer], float], level: float) -> Array:
+    out, critical = plain.interval(level), plain.critical(level)
+    for i, (law, (kind, numbers)) in enumerate(parts):
+        if kind == "q" and not np.isnan(plain.values[i]):
+            args = (critical, float(plain.values[i]), float(plain.std_error[i]))
+            out[i] = law.quantile_limits(numbers[0], error, *args)
+    return out
 
 
 # ---- bands -------------------------------------------------------------------------------------------------
@@ -717,14 +718,13 @@ def band(
 
 def error_of(estimation: Estimation, target: str) -> Callable[[Answer], float]:
     """What gives the standard error of one answer."""
+    return partial(_error, estimation, target)
 
-    def error(answer: Answer) -> float:
-        any_rows = target == "population" or answer.noise is not None
-        rows = answer.of(target)[:, None] if any_rows else None
-        V = estimation.covariance(np.array([answer.value]), answer.gradient[None], rows)
-        return float(np.sqrt(V[0, 0]))
 
-    return error
+def _error(estimation: Estimation, target: str, answer: Answer) -> float:
+    rows = answer.of(target)[:, None] if target == "population" or answer.noise is not None else None
+    V = estimation.covariance(np.array([answer.value]), answer.gradient[None], rows)
+    return float(np.sqrt(V[0, 0]))
 
 
 def _band_points(law: Averaged, kind: str, grid: Any) -> Array:

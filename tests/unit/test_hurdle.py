@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from dataclasses import replace
 from functools import cache
@@ -334,3 +335,21 @@ def test_what_has_no_limits_near_the_mass_says_so() -> None:
             found = curve([0.29, 0.8])
         assert found.loc[found.index.get_level_values("level") == 0.29, "conf_low"].isna().all()
         assert curve([0.8]).notna().all(axis=None)
+
+
+@pytest.mark.parametrize("model", [de.NormalRegression, de.FlowDensity])
+def test_answers_with_limits_of_their_own_go_to_other_processes(model: Any) -> None:
+    """Also a result that was asked before."""
+    res = model("mass(y, 0) ~ d").fit(near(), cov=de.Cluster("x"))
+    res.summary()
+    again = pickle.loads(pickle.dumps(res))
+    asked, answers = (
+        res.functionals(["mean", "q[0.31]", "q[0.7]"]),
+        res.effect("d", 0, 1, ["q[0.31]", "q[0.7]"]),
+    )
+    for theirs, ours in (
+        (pickle.loads(pickle.dumps(asked)), asked),
+        (pickle.loads(pickle.dumps(answers)), answers),
+        (again.functionals(["mean", "q[0.31]", "q[0.7]"]), asked),
+    ):
+        np.testing.assert_array_equal(theirs.interval(0.9), ours.interval(0.9))

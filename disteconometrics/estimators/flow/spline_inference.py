@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -252,18 +252,21 @@ class SplineEstimation:
         return _prior(self.solution)
 
     def _codes(self, columns: Sequence[str]) -> Any:
-        return self._known_codes(tuple(columns))
-
-    @cached_property
-    def _known_codes(self) -> Callable[[tuple[str, ...]], Any]:
-        """Codes of clusters, each read once."""
         assert self.codes is not None
-        return cache(self.codes)
+        if tuple(columns) not in self._known:
+            self._known[tuple(columns)] = self.codes(columns)
+        return self._known[tuple(columns)]
+
+    def _order(self, time: str) -> Any:
+        assert self.order is not None
+        if time not in self._known:
+            self._known[time] = self.order(time)
+        return self._known[time]
 
     @cached_property
-    def _order(self) -> Callable[[str], Any]:
-        assert self.order is not None
-        return cache(self.order)
+    def _known(self) -> dict[Any, Any]:
+        """Codes of clusters by their columns, and orders by the time, each read once."""
+        return {}
 
     def _rows(self, G: Array) -> Array:
         """G H⁻¹ s_i (n, q): the linear forms at H⁻¹G' in place of θ."""
