@@ -5,8 +5,9 @@
 its own and L logistic (normal for `NormalRegression`, whose outcome is the logarithm), so that each model is
 right in each group; x lies between −1 and 1, higher in group 1.  Heaped outcomes are rounded up to halves.
 Clusters lie in both groups and share a normal effect in the rank of y given x (correlation .2) and half of
-the variance of x.  Sampling weights undo a selection on y, by which about 600 of 1,400 rows are kept.  In "no
-effect" both groups are group 0.
+the variance of x.  Of 50 strata each has a fiftieth of the ranks of x and two units of six rows, three of a
+group, which share an effect in the rank of y.  Sampling weights undo a selection on y, by which about 600 of
+1,400 rows are kept.  In "no effect" both groups are group 0.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ DESIGNS = {
     "regression, sampling weights": ("weighted", "selected"),
     "regression, light tails": ("dr", "light"),
     "regression, heaped, levels .01 apart": ("dr", "heaped"),
+    "regression, 50 strata of two": ("dr", "strata"),
 }
 ESTIMATORS = {
     "dr": de.DistributionRegression("y ~ x"),
@@ -69,7 +71,13 @@ def draw(kind: str, how: str, rng: np.random.Generator) -> pd.DataFrame:
     """A sample of both groups."""
     n = 1_400 if how == "selected" else N_ROWS
     g, c = np.arange(n) % 2, rng.permutation(np.arange(n) % 40)
-    if how == "clusters":
+    if how == "strata":
+        c = np.arange(n) // 6
+        x, u = (
+            (c // 2 + rng.random(n)) / 50,
+            ndtr(np.sqrt(0.2) * rng.normal(size=100)[c] + np.sqrt(0.8) * rng.normal(size=n)),
+        )
+    elif how == "clusters":
         x, u = (
             ndtr(np.sqrt(r) * rng.normal(size=40)[c] + np.sqrt(1 - r) * rng.normal(size=n))
             for r in (0.5, 0.2)
@@ -80,6 +88,7 @@ def draw(kind: str, how: str, rng: np.random.Generator) -> pd.DataFrame:
     a, b, s = np.array(groups(how))[np.zeros(n, int) if how == "null" else g].T
     y = np.exp(a + b * x + s * (ndtri(u) if kind in ("normal", "probit") else logit(u)))
     table = pd.DataFrame({"x": x, "g": g, "c": c, "y": np.ceil(2 * y) / 2 if how == "heaped" else y})
+    table["h"] = c // 2
     if how != "selected":
         return table
     chance = np.where(y > np.e, 0.6, 0.25)
@@ -121,7 +130,7 @@ def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
     kind, how = DESIGNS[design]
     taus = FINE if ".01" in design else LEVELS
     table = draw(kind, how, np.random.default_rng([31, list(DESIGNS).index(design), seed]))
-    cov = de.Cluster("c") if how == "clusters" else "HC1"
+    covs = {"clusters": de.Cluster("c"), "strata": de.Survey(strata="h", psu="c")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         res = de.decompose(
@@ -129,7 +138,7 @@ def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
             table,
             by="g",
             functionals=[*functionals(kind), "median"],
-            cov=cov,
+            cov=covs.get(how, "HC1"),
             levels=taus,
             draws=draws,
             seed=seed,
