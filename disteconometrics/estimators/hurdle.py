@@ -541,12 +541,14 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
     def _notes(self, effects: EffectsResults | None) -> list[str]:
         """What the foot of a summary says."""
         f, outcome = self.facts, self.spec.outcome
-        recorders = "; ".join(map(str, outcome.recorders))
-        notes = [f"{outcome.name} has {recorders}: the log-likelihood is the sum of both parts'.", NOT_CAUSAL]
-        notes.append(
+        *others, mass = map(str, outcome.recorders)
+        told = f"was {'; '.join(others)}, and " if others else ""
+        notes = [
+            f"{outcome.name} {told}has {mass}: the log-likelihood is the sum of both parts'.",
+            NOT_CAUSAL,
             "A quantile at the mass has no standard error; limits of quantiles invert those of the "
-            "distribution function."
-        )
+            "distribution function.",
+        ]
         if self._linear:
             notes.append(f"Sigma of the rest: {number(self.rest.sigma)}.")
         if f.outside:

@@ -406,7 +406,7 @@ def test_effects_are_withheld_by_the_share_of_rows_beyond_the_cap() -> None:
         effects = capped.effects("q[0.1]")
     assert np.isfinite(effects.estimates.values).tolist() == [False, True]
     assert np.isfinite(effects.slopes.values[0])
-    assert "nan: the records tell nothing of where outcomes above 2.5 lie" in str(effects.summary())
+    assert "Withheld: the records tell nothing of where outcomes above 2.5 lie" in str(effects.summary())
 
 
 def test_a_row_that_lacks_a_covariate_takes_nothing_from_the_others() -> None:
