@@ -63,6 +63,7 @@ from disteconometrics.fields import AnyFloat, Count, Numbers
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.crossings import just_below
 from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_effects import Averaged, RowLaws, band, check_target
 from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import Refitting
@@ -333,6 +334,12 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
         return distinct_laws(X, of) if self.spec.variables else of(X[:1])
 
     # ---- answers -------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> Held:
+        """The outcomes between which records tell the law of the rest."""
+        held: Held = getattr(self.rest, "held", ALL)
+        return held
 
     def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional]]:
         """Functionals by name, read."""

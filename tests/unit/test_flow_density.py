@@ -504,7 +504,7 @@ FEW_ZEROS = {
     "y": np.where(np.arange(500) % 50, np.random.default_rng(1).exponential(size=500), 0.0),
 }
 
-BOTH = {"y": np.clip(np.round(np.random.default_rng(1).normal(2, 2, 500) * 2) / 2, 0, 3)}
+BOTH = {"y": np.clip(np.round(np.random.default_rng(1).normal(3, 3, 500) * 2) / 2, 0, 5)}
 CAPPED = {"y": np.minimum(np.random.default_rng(1).exponential(size=500), 1.5)}
 
 
@@ -519,7 +519,7 @@ CAPPED = {"y": np.minimum(np.random.default_rng(1).exponential(size=500), 1.5)}
             r"2.0% of the rows of 'y' are piled .* \(0: zeros.*'mass\(y, 0\)' or 'bottomcoded\(y, at=0\)'",
         ),
         (CAPPED, r"rows of 'y' share the tied values 1.5 .* 'topcoded\(y, at=1.5\)' for 'y'"),
-        (BOTH, r"'mass\(topcoded\(rounded\(y, to=0.5\), at=3\), 0\)' or 'topcoded\(bottomcoded\(rounded"),
+        (BOTH, r"'mass\(topcoded\(rounded\(y, to=0.5\), at=5\), 0\)' or 'topcoded\(bottomcoded\(rounded"),
     ],
     ids=["discrete", "atom", "rounded", "few zeros", "a cap", "all"],
 )

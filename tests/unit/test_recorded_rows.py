@@ -257,14 +257,18 @@ def test_what_takes_outcomes_as_they_are_refuses_records(call: Any, error: Any, 
 
 
 @pytest.mark.parametrize(
-    ("formula", "error"),
-    [("interval(w, top) ~ 1", errors.OutcomeError), ("interval(low, high) ~ d", errors.SeparationError)],
+    ("formula", "error", "words"),
+    [
+        ("interval(w, top) ~ 1", errors.OutcomeError, "censored on one side"),
+        ("interval(low, high) ~ d", errors.SeparationError, "Separation"),
+        ("brackets(w, [-inf, 8, inf]) ~ d", errors.OutcomeError, "tell 1 point of it.*Logit"),
+    ],
 )
-def test_records_without_a_maximum_are_refused(formula: str, error: Any) -> None:
+def test_records_without_a_maximum_are_refused(formula: str, error: Any, words: str) -> None:
     data = wages()
     top = np.full(len(data["w"]), np.inf)
     low, high = np.where(data["d"] == 1, 2.0, data["w"]), np.where(data["d"] == 1, np.inf, data["w"])
-    with pytest.raises(error):
+    with pytest.raises(error, match=words):
         de.FlowDensity(formula).fit({**data, "top": top, "low": low, "high": high})
 
 

@@ -126,23 +126,27 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
 def _left_sides(values: Array, heaps: Array) -> tuple[str, ...]:
     """What may stand for the outcome {0} on the left side: a grid that holds all values, caps, a mass."""
     low, high = float(values[0]), float(values[-1])
-    inside, step = "{0}", float(f"{np.diff(values).min():.6g}") if len(values) > 1 else 0.0
-    if step > 0 and len(values) > 2 and np.allclose(values / step, np.rint(values / step), rtol=0, atol=1e-6):
-        inside = f"rounded({inside}, to={step!r})"
+    inside, point = _on_grid(values), None
     within = heaps[(heaps != low) & (heaps != high)]
-    alone = [float(v) for v in within] if len(within) == 1 and inside == "{0}" else []
-    point = next(iter([0.0] * (0.0 in heaps and high != 0) + alone), None)  # where a mass may be
-    top = f", at={high!r})" if high in heaps else ""
-
-    def capped(text: str) -> str:
-        return f"topcoded({text}{top}" if top else text
-
-    told = capped(f"bottomcoded({inside}, at={low!r})" if low in heaps else inside)
-    sides = [] if told == "{0}" or point not in (None, low) else [told]
+    if 0.0 in heaps and high != 0:
+        point = 0.0
+    elif len(within) == 1 and inside == "{0}":
+        point = float(within[0])
+    floored = f"bottomcoded({inside}, at={low!r})" if low in heaps else inside
+    cap = f"topcoded({{}}, at={high!r})" if high in heaps else "{}"
+    sides = []
     if point is not None:
-        inner = f"bottomcoded({inside}, at={low!r})" if low in heaps and low != point else inside
-        sides = [f"mass({capped(inner)}, {point!r})", *sides]
+        sides = [f"mass({cap.replace('{}', inside if point == low else floored)}, {point!r})"]
+    if point in (None, low) and (told := cap.replace("{}", floored)) != "{0}":
+        sides += [told]
     return tuple(re.sub(r"\.0(?=[,)])", "", side) for side in sides)
+
+
+def _on_grid(values: Array) -> str:
+    """The outcome {0}, rounded where all of its values lie on a grid."""
+    step = float(f"{np.diff(values).min():.6g}") if len(values) > 2 else 0.0
+    whole = step > 0 and np.allclose(values / step, np.rint(values / step), rtol=0, atol=1e-6)
+    return f"rounded({{0}}, to={step!r})" if whole else "{0}"
 
 
 def _heaps(counts: Array) -> tuple[Mask, Mask]:
@@ -188,10 +192,10 @@ def not_of_source(design: Any, what: str) -> None:
         )
 
 
-def check_rows(y: Array, copies: Array | None, columns: int, name: str) -> bool:
+def check_rows(y: Array, copies: Array | None, columns: int, name: str, recorded: bool = False) -> bool:
     """Whether the rows carry a flexible shape; a linear one is fitted, with a warning, where they do not.
 
-    ``copies`` (n,) say how often rows count, None for once.
+    ``copies`` (n,) say how often rows count, None for once; y of ``recorded`` ones are middles.
 
     Raises
     ------
@@ -203,6 +207,12 @@ def check_rows(y: Array, copies: Array | None, columns: int, name: str) -> bool:
             f"{n} row{'s' * (n != 1)} for a density with {columns} covariate "
             f"column{'s' * (columns != 1)}: at least "
             f"{columns + 3} observations are needed; use more rows or fewer terms."
+        )
+    if distinct < 3 and recorded:
+        raise OutcomeError(
+            f"The {n} records of {name!r} tell {distinct} point{'s' * (distinct != 1)} of it, and a density "
+            f"needs three. Where all that is told is whether it is above a point, fit "
+            f"de.Logit('I({name} >= point) ~ …')."
         )
     if distinct < 3:
         raise OutcomeError(
