@@ -59,6 +59,8 @@ class Part:
     def tables(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The rows as dicts of columns, at most `ROWS` at a time, those of no rows left out."""
         for frame in self.frames(columns):
+            if not hasattr(frame, "num_rows"):
+                frame = {name: _values(frame[name]) for name in columns}
             for start in range(0, _length(frame), ROWS):
                 yield {name: _column(frame, name, start) for name in columns}
 
@@ -540,10 +542,14 @@ def _column(frame: Any, name: str, start: int) -> Any:
     """Some rows of a column, which the part is known to have."""
     if hasattr(frame, "num_rows"):
         return _from_arrow(frame, name, start)
-    values = frame[name]
-    if isinstance(values, pd.Series):  # without its labels
-        values = values.to_numpy() if isinstance(values.dtype, np.dtype) else values.array
-    return values[start : start + ROWS]
+    return frame[name][start : start + ROWS]
+
+
+def _values(column: Any) -> Any:
+    """A column without the labels of its rows."""
+    if not isinstance(column, pd.Series):
+        return column
+    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
 
 
 def _even(batches: Iterable[Any]) -> Iterator[Any]:

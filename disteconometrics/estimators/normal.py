@@ -166,7 +166,7 @@ class NormalRegression(Specification):
         cache : {"auto", "memory"} or None
             Whether coded rows of a source stay where they are worked on, in place of a reading for every
             pass: this process, workers of dask, or each joblib worker that had to code them.  "auto": during
-            the fit, up to 100 MB in this process or in each worker of dask; "memory": as long as the result
+            the fit, up to 200 MB in this process or in each worker of dask; "memory": as long as the result
             lives; None: never.  Numbers are the same.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
