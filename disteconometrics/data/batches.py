@@ -23,7 +23,7 @@ from disteconometrics.data.settle import (
 from disteconometrics.data.source import Part
 from disteconometrics.data.spec import numeric_column
 from disteconometrics.data.table import Column, Table
-from disteconometrics.errors import DisteconometricsError
+from disteconometrics.errors import DataError, DisteconometricsError
 
 __all__ = [
     "RUN",
@@ -94,13 +94,18 @@ class named:  # noqa: N801 - read as a word after with
 
 
 def tables_of(part: Part, names: Sequence[str]) -> Iterator[Table]:
-    """The batches of a part; a column that it lacks is named."""
+    """The batches of a part; a column that it lacks, or has twice, is named."""
     have = part.columns()
     if have:
         empty = Table({name: np.zeros(0) for name in have})
         with named(part):
             for name in names:
-                empty.find(name, "the formula")
+                label = empty.find(name, "the formula")
+                if have.count(label) > 1:
+                    raise DataError(
+                        f"Column {name!r} is a duplicate: {have.count(label)} columns have this name; rename "
+                        "them."
+                    )
     return map(Table, part.tables(names))
 
 

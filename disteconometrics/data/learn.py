@@ -220,6 +220,8 @@ def learn(
     parsed = parse_formula(formula, others)
     check_right_side(parsed, table)
     _check_terms_of_rows(parsed)
+    if parsed.has_dot:
+        _check_columns(source, labels)
     asked = Question(parsed, weights, weight_type, offset, outcome, few)
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))), tally=asked.tally())
     shares = max(FEW_PARTS, len(source.parts))
@@ -241,9 +243,21 @@ def learn(
     return _designed(formula, asked, facts, source, others if parsed.has_dot else (), run, cache).hold(first)
 
 
+def _check_columns(source: Source, labels: list[str]) -> None:
+    """Refuse parts of other columns where a dot stands for all of them.  Raises: DataError."""
+    for part in source.parts:
+        have = part.columns()
+        if have and set(have) != set(labels):
+            others = list_names(sorted(set(have) ^ set(labels), key=str))
+            raise DataError(
+                f"In {part.name}: '.' stands for every other column, and parts differ in {others}; name the "
+                "columns in the formula"
+            )
+
+
 def _room(cache: str | None) -> float:
-    """Bytes of the first reading that may be kept until the design is known."""
-    return np.inf if cache == "memory" else stream.KEPT_BYTES if cache == "auto" else -1
+    """Bytes of the first reading that may be kept until the design, and how many rows there are, is known."""
+    return np.inf if cache == "memory" else stream.KEPT_BYTES / 2 if cache == "auto" else -1
 
 
 def _check_terms_of_rows(parsed: Formula) -> None:

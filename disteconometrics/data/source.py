@@ -471,13 +471,16 @@ def _paths(text: Any) -> list[str]:
             f"pyarrow.dataset.dataset({text!r}), and pass that."
         )
     if os.path.isdir(text):
-        found = sorted(glob.glob(os.path.join(glob.escape(text), "**", "*.parquet"), recursive=True))
+        found = [path for path in _below(text) if path.endswith(".parquet") and os.path.isfile(path)]
         if any("=" in os.path.basename(os.path.dirname(path)) for path in found):
             raise OptionError(
                 f"The folder {text!r} keeps columns in the names of its folders; open it as a dataset: "
                 f"pyarrow.dataset.dataset({text!r}, partitioning='hive'), and pass that."
             )
-        what = "holds no .parquet files"
+        what = (
+            "holds no .parquet files; give a pattern of those that are called otherwise, as '*.parq', and "
+            "read a CSV as de.Parts(lambda: pd.read_csv(path, chunksize=100_000))"
+        )
     elif os.path.exists(text):
         found, what = [text], ""
     else:
@@ -485,6 +488,13 @@ def _paths(text: Any) -> list[str]:
     if not found:
         raise DataError(f"The path {text!r} {what}.")
     return found
+
+
+def _below(folder: str) -> list[str]:
+    """The files in a folder and in those in it, in order; names that start with _ or . are no data."""
+    found = glob.glob(os.path.join(glob.escape(folder), "**", "*"), recursive=True)
+    names = {path: os.path.relpath(path, folder).split(os.sep) for path in sorted(found)}
+    return [path for path in names if not any(name.startswith(("_", ".")) for name in names[path])]
 
 
 def _parts_of(path: str) -> list[Part]:
@@ -569,10 +579,10 @@ def _even(batches: Iterable[Any]) -> Iterator[Any]:
         yield pa.Table.from_batches(held)
 
 
-def _was_category(schema: Any, name: str) -> bool:
-    """Whether a column is known to hold categories of pandas."""
+def _told(schema: Any, name: str, what: str) -> str:
+    """What pandas says of a column that it wrote, "" for nothing."""
     told = (schema.pandas_metadata or {}).get("columns", [])
-    return any(c.get("field_name") == name and c.get("pandas_type") == "categorical" for c in told)
+    return next((str(c.get(what)) for c in told if c.get("field_name") == name), "")
 
 
 def _from_arrow(frame: Any, name: str, start: int) -> Any:
@@ -591,11 +601,14 @@ def _from_arrow(frame: Any, name: str, start: int) -> Any:
         return np.full(len(values), np.nan)
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not values.null_count:
         return values.to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(kind) and _told(frame.schema, name, "numpy_type").startswith(("Int", "UInt")):
+        gone = values.is_null().to_numpy(zero_copy_only=False)
+        return pd.arrays.IntegerArray(values.fill_null(0).to_numpy(zero_copy_only=False), gone)
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not is_text and not pa.types.is_dictionary(kind):
         return values.to_pandas().reset_index(drop=True)
     found = (values.dictionary_encode() if is_text else values).to_pandas().array
-    if found.ordered or (not is_text and _was_category(frame.schema, name)):
+    if found.ordered or (not is_text and _told(frame.schema, name, "pandas_type") == "categorical"):
         return found
     return _sorted_by_value(found)
 
