@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 ROWS = 65_536  # of a table that is read at once
-CACHES = ("auto", "memory", None)  # where coded rows are between passes
+CACHES = ("auto", "memory", "disk", None)  # where coded rows are between passes
 PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many rows
 
 
@@ -341,12 +341,15 @@ def check_cache(cache: Any) -> None:
     --------
     >>> check_cache("memory")
     """
-    if not any(cache is known or (isinstance(cache, str) and cache == known) for known in CACHES):
-        raise OptionError(
-            f"cache={cache!r} is not known; use 'auto' (coded rows of a source stay in memory while they are "
-            "few), 'memory' (they stay), or None (they are read again for every pass). On a disk they would "
-            "take longer than to be read again."
-        )
+    if isinstance(cache, os.PathLike) or any(
+        cache is known or (isinstance(cache, str) and cache == known) for known in CACHES
+    ):
+        return
+    raise OptionError(
+        f"cache={cache!r} is not known; use 'auto' (coded rows of a source stay in memory while they are "
+        "few), 'memory' (they stay), 'disk' or a pathlib.Path (they are written into a temporary folder, "
+        "there), or None (they are read again for every pass)."
+    )
 
 
 def is_source(data: Any) -> bool:
@@ -599,11 +602,8 @@ def _from_arrow(frame: Any, name: str, start: int) -> Any:
     kind = values.type
     if pa.types.is_null(kind):
         return np.full(len(values), np.nan)
-    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not values.null_count:
-        return values.to_numpy(zero_copy_only=False)
-    if pa.types.is_integer(kind) and _told(frame.schema, name, "numpy_type").startswith(("Int", "UInt")):
-        gone = values.is_null().to_numpy(zero_copy_only=False)
-        return pd.arrays.IntegerArray(values.fill_null(0).to_numpy(zero_copy_only=False), gone)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _numbers(values, _told(frame.schema, name, "numpy_type"))
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not is_text and not pa.types.is_dictionary(kind):
         return values.to_pandas().reset_index(drop=True)
@@ -611,6 +611,16 @@ def _from_arrow(frame: Any, name: str, start: int) -> Any:
     if found.ordered or (not is_text and _told(frame.schema, name, "pandas_type") == "categorical"):
         return found
     return _sorted_by_value(found)
+
+
+def _numbers(values: Any, told: str) -> Any:
+    """Numbers of Arrow, nullable whole ones of pandas, of whose type it is told, to the last digit."""
+    if not values.null_count:
+        return values.to_numpy(zero_copy_only=False)
+    if not told.startswith(("Int", "UInt")):
+        return values.to_pandas().array
+    gone = values.is_null().to_numpy(zero_copy_only=False)
+    return pd.arrays.IntegerArray(values.fill_null(0).to_numpy(zero_copy_only=False), gone)
 
 
 def _sorted_by_value(found: pd.Categorical) -> pd.Categorical:

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.blocks import Block, PartResult, Run, StreamedBlocks
+from disteconometrics.blocks import Block, FactorMatrix, PartResult, Run, StreamedBlocks, chunk_rows
 from disteconometrics.data.batches import (
     Batch,
     FirstBatches,
@@ -26,6 +27,7 @@ from disteconometrics.data.batches import (
 )
 from disteconometrics.data.cells import Groups, Moments, Tally, cell_columns, three_points
 from disteconometrics.data.design import RowCount
+from disteconometrics.data.disk import BlockFile, TemporaryFolder, is_on_disk
 from disteconometrics.data.evaluate import Evaluator, Levels
 from disteconometrics.data.outcome import recode_outcome
 from disteconometrics.data.settle import factor_value
@@ -146,28 +148,35 @@ def _read_part(
 
 
 class _Kept(NamedTuple):
-    """The coded rows of a part, and which of those that it has they are (None: all)."""
+    """Coded rows of a part in blocks of such sizes, and which of the rows given they are (None: all)."""
 
-    batches: list[_Coded]
+    batches: list[_Coded] | BlockFile
+    sizes: list[int]
     given: int
-    used: Indices | None
+    used: Any  # bits
 
 
-def _kept_part(part: Part, reader: _Reader) -> _Kept:
+def _kept_part(part: Part, reader: _Reader, file: BlockFile | None = None) -> _Kept:
     """Code a part to keep it."""
-    return _kept(reader, ((len(table), batch) for table, batch in reader.batches(part)))
+    return _kept(reader, ((len(table), batch) for table, batch in reader.batches(part)), file)
 
 
-def _kept(reader: _Reader, batches: Iterable[tuple[int, Batch]]) -> _Kept:
-    """Code the batches of a part, each with the number of the rows that it was given."""
-    coded, used, given = list[_Coded](), list[Indices](), 0
+def _kept(reader: _Reader, batches: Iterable[tuple[int, Batch]], file: BlockFile | None = None) -> _Kept:
+    """Code the batches of a part, each with the number of the rows that it was given, in memory or a file."""
+    coded, sizes, used = list[_Coded](), list[int](), [np.zeros(0, dtype=bool)]
     for rows, batch in batches:
+        used.append(np.zeros(rows, dtype=bool))
+        used[-1][batch.rows] = True
         if len(batch.rows):
-            coded.append(reader.coded(batch))
-            used.append(batch.rows + given)
-        given += rows
-    at = np.concatenate([np.zeros(0, dtype=np.intp), *used])
-    return _Kept(coded, given, None if len(at) == given else at)
+            one = reader.coded(batch)
+            if file is None:
+                coded.append(one)
+            else:
+                file.append(one.block())
+            sizes.append(len(batch.rows))
+    at = np.concatenate(used)
+    bits = None if at.all() else np.packbits(at)
+    return _Kept(coded if file is None else file, sizes, len(at), bits)
 
 
 def _of_kept(
@@ -178,23 +187,42 @@ def _of_kept(
         return PartResult(function(_blocks(kept)), ())
     groups = [Groups(column) for column in columns]
     codes, given = [np.zeros((0, len(groups)), dtype=np.intp)], 0
+    used = np.ones(kept.given, bool) if kept.used is None else np.unpackbits(kept.used, count=kept.given)
     for table in tables_of(part, list(dict.fromkeys(columns))):
-        rows = np.arange(len(table))
-        if kept.used is not None:
-            first, end = np.searchsorted(kept.used, (given, given + len(table)))
-            rows = kept.used[first:end] - given
+        rows = np.flatnonzero(used[given : given + len(table)])
         if len(rows):
             codes.append(_codes(part, table, groups, rows))
         given += len(table)
     if given != kept.given:
         raise _changed(part)
-    cut = np.split(np.concatenate(codes), np.cumsum([len(batch.y) for batch in kept.batches])[:-1])
-    grouped = (block for batch, own in zip(kept.batches, cut, strict=False) for block in batch.blocks(own))
-    return PartResult(function(grouped), tuple(g.values for g in groups))
+    cut = np.split(np.concatenate(codes), np.cumsum(kept.sizes)[:-1])
+    return PartResult(function(_blocks(kept, cut)), tuple(g.values for g in groups))
 
 
-def _blocks(kept: _Kept) -> Iterator[Block]:
-    return (block for batch in kept.batches for block in batch.blocks())
+def _blocks(kept: _Kept, groups: Sequence[Indices] | None = None) -> Iterator[Block]:
+    """The rows kept, with their codes of groups by batch, if there are any, in blocks as they are read."""
+    batches: Iterable[_Coded | Block] = kept.batches
+    for batch, own in zip(batches, repeat(None) if groups is None else groups, strict=False):
+        if isinstance(batch, _Coded):
+            yield from batch.blocks(own)
+        elif own is None:
+            yield from _cut(batch)
+        else:
+            yield batch._replace(groups=own)
+
+
+def _cut(block: Block) -> Iterator[Block]:
+    """As many rows as a pass takes at once, in arrays of their own: strides can move the last bit."""
+    X: Any = block.X
+    step = chunk_rows((X.other if isinstance(X, FactorMatrix) else X).shape[1])
+    for start in range(0, len(block.y), step):
+        part = block.rows(slice(start, start + step))
+        X = part.X
+        if isinstance(X, FactorMatrix):
+            own: Any = FactorMatrix(np.asfortranarray(X.other), X.codes, X.coding, X.at, X.apart)
+        else:
+            own = np.asfortranarray(X)
+        yield part._replace(X=own)
 
 
 def _read_batches(
@@ -241,10 +269,17 @@ class _Held:
     place: Any = None
     is_open: bool = True
     first: FirstBatches | None = None  # of which they can be made
+    folder: TemporaryFolder | None = None  # that has them
 
     def __getstate__(self) -> dict[str, Any]:
         """They do not travel."""
-        return {"parts": [], "place": None, "is_open": self.is_open, "first": None}
+        return {**_Held().__dict__, "is_open": self.is_open}
+
+    def drop(self) -> None:
+        """Let go of them."""
+        self.parts, self.first, self.is_open = [], None, False
+        if self.folder is not None:
+            self.folder.delete()
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +303,7 @@ class StreamDesign:
     zero_one: frozenset[str] = field(repr=False)  # columns of numbers that are 0 or 1 alone
     first: Sample = field(repr=False)
     run: Run = field(repr=False)
-    cache: str | None = "auto"
+    cache: Any = "auto"
     tally: Tally = field(default_factory=Tally, repr=False)
     floats: frozenset[str] = field(default=frozenset(), repr=False)  # columns of numbers not all whole
     readings: list[int] = field(default_factory=lambda: [1], repr=False)
@@ -385,7 +420,7 @@ class StreamDesign:
         """Whether coded rows are kept where they are worked on."""
         if self.cache is None or not self.coded.is_open:
             return False
-        return self.cache == "memory" or self._size <= KEPT_BYTES * self.run.keepers
+        return self.cache != "auto" or self._size <= KEPT_BYTES * self.run.keepers
 
     @property
     def is_small(self) -> bool:
@@ -403,7 +438,9 @@ class StreamDesign:
         if self.coded.parts and self.coded.place == place:
             self.check_keys()
             return self.coded.parts
-        if first is not None and self.run.is_here:
+        if is_on_disk(self.cache):
+            self.coded.parts = self._written()
+        elif first is not None and self.run.is_here:
             self.check_keys()
             readers = enumerate(self._readers())
             self.coded.parts = [_kept(reader, first.parts.pop(i, [])) for i, reader in readers]
@@ -413,6 +450,15 @@ class StreamDesign:
             self.readings[0] += 1
         self.coded.place, self.coded.first = place, None
         return self.coded.parts
+
+    def _written(self) -> list[_Kept]:
+        """Code every part into a file."""
+        self.coded.folder = folder = TemporaryFolder(self.cache)
+        parts = zip(self.source.parts, self._readers(), strict=True)
+        calls = [(part, reader, folder.file(i)) for i, (part, reader) in enumerate(parts)]
+        found = list(self.run(_kept_part, calls, self.asked.names))
+        self.readings[0] += 1
+        return found
 
     def hold(self, first: FirstBatches) -> StreamDesign:
         """Make the coded rows, where they are kept, of what the first reading gave.  Returns: the design."""
@@ -426,7 +472,7 @@ class StreamDesign:
         """Keep no rows any more, unless cache="memory" says so.  Returns: how often the source was read."""
         if self.cache != "memory":
             self.first.copy()
-            self.coded.parts, self.coded.first, self.coded.is_open = [], None, False
+            self.coded.drop()
         return self.readings[0]
 
     def check_keys(self) -> None:
