@@ -369,9 +369,12 @@ class FitRows(CountedRows):
         """The rows as averages over them take them; those of a source are read anew."""
         return StreamedScenario(self.design) if isinstance(self.design, StreamDesign) else self.scenario()
 
-    def column(self, name: str, role: str) -> Any:
-        """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages."""
-        return self.design.column(name, role)
+    def column(self, name: str, role: str, *, whole: bool = True) -> Any:
+        """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages.
+
+        A column that is not to be ``whole`` may have missing values.
+        """
+        return self.design.column(name, role, whole=whole)
 
     @property
     def sampling(self) -> Sampling:
