@@ -383,10 +383,7 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
             rows.kept,
             rows.size,
             self.kind,
-            rows.weights,
-            self.model.weight_type,
-            rows.codes,
-            rows.order,
+            rows.sampling,
         )
         laws = partial(self._laws, first.laws, rest.laws)
         X = rows.X
