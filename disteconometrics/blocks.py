@@ -190,7 +190,7 @@ class Run(Protocol):
     """Calls a function with each part and more arguments, here or elsewhere; ``columns`` are those read.
 
     ``place`` says where that is now, ``is_here`` whether in this process; ``keepers`` is the number of
-    processes in which something is kept until it is let go.
+    processes in which something is kept until it is let go, ``room`` the bytes that may be kept on request.
     """
 
     @property
@@ -199,6 +199,8 @@ class Run(Protocol):
     def is_here(self) -> bool: ...
     @property
     def keepers(self) -> int: ...
+    @property
+    def room(self) -> float: ...
     def __call__(
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
     ) -> Iterable[Any]:
@@ -221,7 +223,7 @@ class OneByOne:
     [8]
     """
 
-    place, is_here, keepers = None, True, 1
+    place, is_here, keepers, room = None, True, 1, np.inf
 
     def __call__(
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]

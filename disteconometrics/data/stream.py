@@ -420,7 +420,9 @@ class StreamDesign:
         """Whether coded rows are kept where they are worked on."""
         if self.cache is None or not self.coded.is_open:
             return False
-        return self.cache != "auto" or self._size <= KEPT_BYTES * self.run.keepers
+        if self.cache == "auto":
+            return self._size <= KEPT_BYTES * self.run.keepers
+        return is_on_disk(self.cache) or self._size <= self.run.room
 
     @property
     def is_small(self) -> bool:

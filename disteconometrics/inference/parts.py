@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ __all__ = ["PartRunner"]
 
 PATIENCE = 30.0  # seconds that a dask cluster may be without any worker
 LOOK = 2.0  # seconds between two looks at it
+WORKER_BYTES = 250_000_000  # that joblib's workers may keep: it ends those that grow by 300 MB
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,11 @@ class PartRunner:
         """Processes that keep what they are asked to until it is let go: joblib's workers cannot be told."""
         client = _client(self.source)
         return int(self.is_here) if client is None else len(client.nthreads())
+
+    @property
+    def room(self) -> float:
+        """Bytes that may be kept, of which each of joblib's workers may come to have all."""
+        return inf if self.is_here or _client(self.source) is not None else WORKER_BYTES
 
     def keep(
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]

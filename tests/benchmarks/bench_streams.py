@@ -4,43 +4,48 @@
     python tests/benchmarks/bench_streams.py --peers [rows]
     python tests/benchmarks/bench_streams.py --workers [rows] [files] [cache]
 
-Each way runs in a fresh process on one thread, from Parquet to HC1 and clustered errors: ``memory`` reads the
-folder with pandas first, ``stream`` gives its path to ``fit``.  Bars: stream ≤ 1.2 times the CPU seconds of
-memory, ≤ 5 readings, ≤ 250 MB over the process before; coefficients equal to 1e-12, errors to 1e-8.  The data
-are written into a temporary folder (some 85 bytes a row) and deleted, unless a folder is named.
+Each way runs in a fresh process on one thread, from Parquet to HC1 and clustered errors: ``memory`` reads
+the folder with pandas first, ``stream`` gives its path to ``fit``. Bars: stream ≤ 1.2 times the CPU seconds
+of memory, ≤ 5 readings, ≤ 250 MB over the process before; coefficients equal to 1e-12, errors to 1e-8. The
+data are written into a temporary folder (some 85 bytes a row) and deleted, unless a folder is named.
 
-Measured on 29 November 2026, 5e6 rows, load averages of 15 to 18: Logit 4.5 CPU seconds beside 5.6 of
-memory (.79), 4 readings, 195 MB beside 1,623, coefficients equal to 5e-15, errors to 4e-9; NormalRegression
-3.8 beside 5.0 (.75), 5 readings, 150 MB beside 1,508, 4e-14 and 6e-15.
+Measured on 29 November 2026 at load averages of 8 to 17, where seconds of one side vary by half: 5e6 rows,
+Logit 4.2 to 4.9 CPU seconds beside 4.6 to 5.1 of memory (.91 and .96), 4 readings, 192 to 197 MB beside
+1,620, coefficients equal to 4e-15, errors to 4e-9; NormalRegression 3.7 to 4.3 in four runs beside 3.2, 4.8
+and 5.7, 5 readings, 149 MB beside 1,507, 4e-14 and 6e-15.  2e7 rows in 32 files: Logit
+16.3 to 20.1 CPU seconds, 4 readings, 223 MB.
 
 ``--peers`` fits 20 numbers alone, with HC1: hdfe-stream's logit on the same files (PYTHONPATH has it, and
 pyfixest), and dask-glm's Newton, which gives no errors, on persisted arrays beside ours on a persisted
-frame. Measured then, 1e6 rows, one process, ten fits of each in turn, the quickest: dask-glm .61 to .64 CPU
-seconds in five passes; here .35 to .38 with HC1 where coded rows are kept (cache="memory"), .56 where they
-are read again. That is 1.7 times as fast: five times, the bar, is out of reach for an exact fit of the
-rows, whose three passes take .18 (.045 for one, .08 for the last with HC1; dask-glm takes .12 for one). The
-rest is the first reading (.085), writing the design (.045) and the start from a sample (.03). Reading and
-coding once more takes .065.
+frame. Measured then, 1e6 rows, one process, the quickest of five fits, nine turns: dask-glm .69 to .93 CPU
+seconds in five passes, 141 MB; here .22 to .25 with HC1 where rows are kept (cache="memory"), 0 to 12 MB.
+In a turn that is 3.0 to 3.9 times as fast (2.2 before blocks were made of columns, under the same load),
+and 5 times, the bar, is out of reach for an exact fit of the rows: the last pass, with the information and
+HC1, takes .075, of which its two products X'WX take .028 each; four passes for the score alone .054 (.0135
+each: copying the columns through the cache .007, Xb and X'r the rest; dask-glm takes .14 to .19 for one of
+its five); the first reading .045 (checks of every column for gaps .009, check sums .004, dask and pandas
+the rest); the start from 50,000 rows .018. A fifth of dask-glm's is .14 to .19, and last pass and scores
+alone take .13. Steps with the information of a first full pass save none: two full passes and one for the
+score take .13 too. From the Parquet files it takes .34 to .42 and 241 to 264 MB; hdfe-stream (0.5.1) 4.6
+and 6.0, and 979 MB: 11 times as much and more.
 
-Coded rows on a disk, measured the same day, CPU seconds of the Logit with HC1: 1e6 rows of Parquet .64 read
-again (4 readings), .50 by cache="disk" (2), .40 by cache="memory" (1); 2e5 rows of CSV by de.Parts .60, .31
-and .18. One pass over what is coded takes .008 from files that the system still holds in memory, and .09 by
-reading and coding the Parquet again (CSV .003 and .10).
+Coded rows on a disk, measured the same day at a load of 17, CPU seconds of the Logit with HC1: 1e6 rows of
+Parquet 1.00 read again (6 readings), .62 by cache="disk" (2), .38 by cache="memory" (1); 2e5 rows of CSV by
+de.Parts 1.95 (7 readings), .71 (2) and .40 (1).
 
 ``--workers`` fits four files of 1e6 rows by a plain loop, by two loky workers of joblib, and as a dask
 frame by two processes, to HC1 and clustered errors. Work is the CPU seconds within the calls of the parts
 (for dask with its reading of the files); scheduling and transport are what the workers, and this process
 (with the scheduler of dask, the start from a sample and the sums over parts), spend beyond it once workers
 have fitted a few rows; "idle" is what they would spend in that time without a fit. Bar: 10 % of the work,
-in seconds of workers. Measured then, equal bits, at load averages of 18 to 30, where a fit waits for its
-processor most of the time, workers and here: loop 2.4 % here; loky 2.4 and 7.5 %; dask 6.4 and 21.2 % of
-7.5 seconds at 57 seconds of wall, of which idle ones would be 26.6 and 20.9 %. Eight more fits by dask, at
-16 to 39 seconds of wall: workers 3.0 to 4.2 % in six of them, 6.5 and 12.8 % in two with cache="memory";
-here 9.5 to 20 %, nearly all of it the heartbeats of dask, which go with the wall. Without its profiler
-(distributed.worker.profile.enabled) and with ticks of a second these are less than half, and all that is
-beyond idle, in workers and here, is 1.8 to 3.3 %. With cache="memory" the loop spends 16 % here, as it
-codes there what the first reading gave; at 143 and 196 seconds of wall loky's workers spent 26.6 %, and dask
-6.9 % in its workers and 30.6 % here (idle 53.2 %).
+in seconds of workers. Measured then, equal bits, at load averages of 11 to 20, where a fit waits for its
+processor most of the time, workers and here: loop 1.9 % here; loky 2.8 and 5.4 %; dask 7.2 and 14.1 % of
+6.9 seconds at 28 seconds of wall, of which idle ones would be 15.2 and 12.2 %: 2 % here are ours, the rest
+is the heartbeats of dask, which go with the wall. With cache="memory" the loop spends 7 % here, and dask
+4.0 and 16.8 % (idle 21.3 and 16.0 %). loky spent 25 % in workers then, as joblib ends those that grow by
+300 MB; of so much they keep nothing since. Without the profiler of dask
+(distributed.worker.profile.enabled) and with ticks of a second its heartbeats were less than half in
+earlier runs of that day.
 """
 
 from __future__ import annotations
