@@ -245,3 +245,10 @@ def test_the_mean_is_bounded_by_the_ends_of_records() -> None:
 def test_without_ends_the_mean_has_no_bounds(left: str, why: str) -> None:
     with pytest.raises(WithheldError, match=why):
         de.NormalRegression(f"{left} ~ x").fit(table()).mean_bounds()
+
+
+def test_without_names_a_grid_has_the_functionals_that_are_given_there() -> None:
+    res = de.NormalRegression("rounded(r, to=0.5) ~ x + d").fit(table())
+    assert res.functionals(of="recorded").names[:2] == ("mean", "q[0.1]")
+    assert res.effect("d", 0, 1, of="recorded").names == ("mean",)
+    assert np.isfinite(res.effects(of="recorded").table()["std_error"]).all()
