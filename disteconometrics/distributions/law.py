@@ -165,6 +165,10 @@ class Law(OtherWords, ABC):
         """Continuous ranked probability scores of outcomes (n,); None leaves the integral over levels."""
         return None
 
+    def _squares(self, end: float, *, below: bool) -> Array | None:
+        """∫ F² below an outcome, or ∫ (1 − F)² above it, batch shape; None where it is not known."""
+        return None
+
     def _mean(self) -> Array:
         return self._expect(lambda y: y)
 

@@ -45,12 +45,25 @@ def between_caps(own: Law, low: float, high: float, y: Array) -> Array:
     array([0.583333, 0.083333])
     """
     at, point = np.clip(y, low, high), getattr(own, "point", None)
+    whole = _without_tails(own, at, low, high)
+    if whole is not None:
+        return np.asarray(whole + np.abs(y - at))
     with np.errstate(all="ignore"):
         F, S, mass = (np.zeros(1) if point is None else of(point) for of in (own.cdf, own.sf, own.mass))
         first, last = own.cdf(low), own.sf(high)
         below = _side(matched(own, own._quantile), at, own.cdf(at), (low, 0.0, first), (point, F - mass, F))
         above = _side(matched(own, own._isf), at, own.sf(at), (high, 0.0, last), (point, S, S + mass))
     return np.asarray(below + above + np.abs(y - at))
+
+
+def _without_tails(own: Law, y: Array, low: float, high: float) -> Array | None:
+    """The scores of outcomes less what is beyond the caps, None where these are not known or infinite."""
+    whole = own._crps(y)
+    for end, below in ((low, True), (high, False)):
+        if whole is not None and np.isfinite(end):
+            beyond = own._squares(end, below=below)
+            whole = None if beyond is None else whole - beyond
+    return whole if whole is not None and (np.isfinite(whole) | np.isnan(y)).all() else None
 
 
 def _side(quantiles: Function, y: Array, share: Array, cap: tuple[Any, ...], mass: tuple[Any, ...]) -> Array:

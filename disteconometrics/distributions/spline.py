@@ -35,6 +35,7 @@ from disteconometrics.distributions.spline_sums import (
     half_gap,
     moments,
     shortfall,
+    squares,
     supported_moments,
 )
 from disteconometrics.distributions.support import LINE, Support
@@ -205,6 +206,10 @@ class SplineLaw(Law):
 
     def _crps(self, y: Array) -> Array:
         return crps(self._curves, self._table(y)).reshape(y.shape)
+
+    def _squares(self, end: float, *, below: bool) -> Array:
+        at = np.full(self.batch_shape, end)
+        return squares(self._curves, self._table(at), below=below).reshape(self.batch_shape)
 
     def _expect(self, function: Function) -> Array:
         return self._expectation(function, smooth=False)

@@ -47,6 +47,7 @@ __all__ = [
     "half_gap",
     "moments",
     "shortfall",
+    "squares",
     "supported_moments",
     "tail_moments",
     "with_tails",
@@ -449,6 +450,15 @@ def crps(c: Curves, y: Array) -> Array:
 def shortfall(c: Curves, y: Array) -> Array:
     """E max(y − Y, 0) (n, q) = ∫ F below y, at outcomes (n, q)."""
     return _around(c, y, lambda F, S: (F, np.zeros_like(S)))
+
+
+def squares(c: Curves, y: Array, *, below: bool) -> Array:
+    """∫ F² below outcomes (n, q), or ∫ (1 − F)² above them."""
+
+    def of(F: Array, S: Array) -> tuple[Array, Array]:
+        return (F * F, np.zeros_like(S)) if below else (np.zeros_like(F), S * S)
+
+    return _around(c, y, of)
 
 
 @on_one_thread

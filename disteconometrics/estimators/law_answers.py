@@ -286,8 +286,12 @@ class AveragedAnswers(TakesWords):
         """The functionals that are taken where none are named, of averages or of effects."""
         return OF_EFFECTS if effects else FUNCTIONALS
 
-    def _named(self, names: Any, effects: bool) -> list[Any]:
-        return some(self.usual(effects) if names is None else names)
+    def _named(self, names: Any, effects: bool, how: Recording | None) -> list[Any]:
+        """Functionals that are asked for; None takes the usual ones, on a grid those that are given there."""
+        if names is not None:
+            return some(names)
+        grid = how is not None and how.to is not None
+        return [n for n in self.usual(effects) if not grid or n == "mean" or (n != "std" and not effects)]
 
     def recording_asked(self, of: Any, on: Any) -> Recording | None:
         """How outcomes were recorded, if answers are of that, or where they end at a corner; else None."""
@@ -306,7 +310,7 @@ class AveragedAnswers(TakesWords):
     def _answering(self, names: Any, on: Any, of: Any, *, near: bool) -> Answering:
         """What answers need, of the outcome or of what is recorded of it."""
         how = self.recording_asked(of, on)
-        a = self.answering(self._named(names, near), on, near=near)
+        a = self.answering(self._named(names, near, how), on, near=near)
         return a if how is None else a.recorded(how, near)
 
     @on_one_thread
@@ -553,8 +557,9 @@ class AveragedAnswers(TakesWords):
             limits in `effect`.
         """
         check_target(target)
-        recorded = of != "outcome" and self.recording_asked(of, on) is not None
-        names = self._named(names, True)
+        how = self.recording_asked(of, on)
+        names = self._named(names, True, how)
+        recorded = of != "outcome" and how is not None
         known = None if recorded else self._known_effects(names, on, by, target)
         if known is not None:
             return known

@@ -124,6 +124,13 @@ def test_tests_by_bootstrap_record_their_draws(left: str) -> None:
 
 # ---- scores ------------------------------------------------------------------------------------------------
 
+
+def flow_law() -> Any:
+    rng = np.random.default_rng(5)
+    data = {"x": np.repeat([0.0, 1.0, 2.0], 60), "v": np.repeat([0.2, 1.0, 1.4], 60) + rng.normal(size=180)}
+    return de.FlowDensity("v ~ x").fit(data).distribution({"x": [0.0, 1.0, 2.0]})
+
+
 NORMAL = de.Normal([0.2, 3.0, 1.4], [1.0, 2.0, 0.3])
 MASS = WithMass(NORMAL, 0.5, [0.3, 0.1, 0.8])
 HALF = {"to": 0.5, "above": 0.5}
@@ -132,7 +139,7 @@ HALF = {"to": 0.5, "above": 0.5}
 @pytest.mark.parametrize(
     "ends", [{"high": 2.0}, {"low": 0.0}, {"low": 0.0, "high": 2.0}, HALF, {**HALF, "high": 2.0}]
 )
-@pytest.mark.parametrize("own", [NORMAL, MASS, de.Normal(0.3, 1.0)])
+@pytest.mark.parametrize("own", [NORMAL, MASS, de.Normal(0.3, 1.0), flow_law()])
 def test_ranked_scores_are_integrals_of_the_distribution_function(own: Any, ends: dict[str, float]) -> None:
     """Midpoint sums in steps of 1/4000, none of which holds a jump inside."""
     law = RecordedLaw(own, **ends)
@@ -245,3 +252,10 @@ def test_the_mean_is_bounded_by_the_ends_of_records() -> None:
 def test_without_ends_the_mean_has_no_bounds(left: str, why: str) -> None:
     with pytest.raises(WithheldError, match=why):
         de.NormalRegression(f"{left} ~ x").fit(table()).mean_bounds()
+
+
+def test_without_names_a_grid_has_the_functionals_that_are_given_there() -> None:
+    res = de.NormalRegression("rounded(r, to=0.5) ~ x + d").fit(table())
+    assert res.functionals(of="recorded").names[:2] == ("mean", "q[0.1]")
+    assert res.effect("d", 0, 1, of="recorded").names == ("mean",)
+    assert np.isfinite(res.effects(of="recorded").table()["std_error"]).all()
