@@ -145,6 +145,19 @@ class Batch:
                 before = zlib.crc32(np.ascontiguousarray(rows[::every]).tobytes(), before)
         return before
 
+    def own(self) -> Batch:
+        """The rows in arrays of their own, which whoever gave them cannot change."""
+
+        def copied(value: Any) -> Any:
+            if isinstance(value, Levels):
+                return replace(value, codes=value.codes.copy())
+            return value.copy() if isinstance(value, np.ndarray) else value
+
+        values = [copied(value) for value in self.values]
+        return replace(
+            self, columns={}, values=values, weights=copied(self.weights), offset=copied(self.offset)
+        )
+
     def runs(self, chosen: Indices) -> Batch:
         """Whole runs of consecutive rows, copied, without the columns."""
 

@@ -285,6 +285,8 @@ def _learnt(part: Part, asked: Question, runs: int, number: int, first: FirstBat
         with named(part):
             batch = read_batch(asked, table)
             _take(facts, asked, batch, len(table), part.name)
+        if first.are_whole and part.is_shared:
+            batch = batch.own()
         facts.sample.take(batch, first.are_whole)
         if first.are_whole:
             first.take(number, len(table), batch)

@@ -40,9 +40,13 @@ PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many r
 
 
 class Part:
-    """Rows that are read together: ``name`` for messages, ``key`` (None: not known without reading)."""
+    """Rows that are read together: ``name`` for messages, ``key`` (None: not known without reading).
+
+    ``is_shared`` says that arrays may be written to later by whoever gives them.
+    """
 
     name: str
+    is_shared = False
 
     def key(self) -> Any:
         """What tells whether the part has changed."""
@@ -217,6 +221,7 @@ class _FunctionPart(Part):
 
     function: Callable[[], Iterable[Any]]
     name: str = "the frames of de.Parts"
+    is_shared = True
 
     def columns(self) -> list[str]:
         for frame in self._iterate():

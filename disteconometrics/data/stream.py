@@ -158,7 +158,9 @@ class _Kept(NamedTuple):
 
 def _kept_part(part: Part, reader: _Reader, file: BlockFile | None = None) -> _Kept:
     """Code a part to keep it."""
-    return _kept(reader, ((len(table), batch) for table, batch in reader.batches(part)), file)
+    batches = reader.batches(part)
+    given = ((len(table), batch.own() if part.is_shared else batch) for table, batch in batches)
+    return _kept(reader, given, file)
 
 
 def _kept(reader: _Reader, batches: Iterable[tuple[int, Batch]], file: BlockFile | None = None) -> _Kept:

@@ -646,6 +646,25 @@ def test_kept_rows_stay_as_long_as_is_asked(folder: Path, monkeypatch: pytest.Mo
             de.Logit(PLAIN).fit(folder, cache=cache)
 
 
+@pytest.mark.parametrize("cache", ["memory", "auto", None])
+def test_arrays_that_are_written_again_are_no_rows(cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function may fill the same arrays for every table, and whoever gave a frame may change it later."""
+    monkeypatch.setattr(stream, "KEPT_BYTES", 10**8)
+    room = {name: np.empty(100) for name in ("x", "z", "y")}
+
+    def filled() -> Any:
+        for i in range(0, N - 100, 100):
+            for name, column in room.items():
+                column[:] = TABLE[name][i : i + 100]
+            yield room
+
+    model, table = de.Logit("y ~ x + z"), TABLE[: len(range(0, N - 100, 100)) * 100]
+    ours = model.fit(de.Parts(filled), cache=cache)
+    _same(ours, model.fit(table))
+    room["x"][:] = 9.0
+    np.testing.assert_allclose(ours.with_cov("HC1").bse, model.fit(table, cov="HC1").bse, rtol=1e-8)
+
+
 @pytest.mark.parametrize("weights", [None, "sampling", "frequency"])
 @pytest.mark.parametrize("formula", ["y ~ x + u + g", "y ~ x * u + C(k)"])
 def test_a_small_source_is_fitted_as_a_table_is(
