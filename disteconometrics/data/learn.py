@@ -7,8 +7,8 @@ value, so that names, levels and counts are those of the table that the parts ma
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from disteconometrics.data.batches import (
 from disteconometrics.data.cells import Moments, Tally
 from disteconometrics.data.design import RowCount, lay_out
 from disteconometrics.data.evaluate import Levels
-from disteconometrics.data.formula import Formula, parse_formula
+from disteconometrics.data.formula import Formula, parse_formula, split_sides
 from disteconometrics.data.outcome import code_outcome
 from disteconometrics.data.settle import (
     check_level_counts,
@@ -194,12 +194,14 @@ def learn(
     run: Run | None = None,
     cache: Any = "auto",
     few: tuple[int, int] | None = None,
+    more: Sequence[str] = (),
 ) -> StreamDesign:
     """Read a source once, and return the design, of a binary or numeric outcome, that its parts make.
 
     Parameters, errors and warnings: as `build_design`; ``run`` calls a function for every part, here or
     elsewhere; ``cache`` is as `check_cache` has it;
-    ``few`` are the most cells of the right side, and numbers of a column, that may be.  Raises
+    ``few`` are the most cells of the right side, and numbers of a column, that may be; ``more`` are numeric
+    outcomes beside the first, which blocks have as columns y (m, d) of the rows complete in all.  Raises
     also: NeedsRows for terms that need other rows than their own, and for more cells.
 
     Example
@@ -216,8 +218,12 @@ def learn(
     others = other_columns(table, weights, offset) if "." in formula else ()
     parsed = parse_formula(formula, others)
     check_right_side(parsed, table)
+    beside = [parse_formula(f"{name} ~ {split_sides(formula)[1]}", others) for name in more]
+    for one in beside:
+        check_right_side(one, table)
+    parsed = replace(parsed, factors=(*parsed.factors, *(one.left for one in beside)))
     _check_terms_of_rows(parsed)
-    asked = Question(parsed, weights, weight_type, offset, outcome, few)
+    asked = Question(parsed, weights, weight_type, offset, outcome, few, len(more))
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))), tally=asked.tally())
     shares = max(FEW_PARTS, len(source.parts))
     runs = facts.sample.most * FEW_PARTS // shares
@@ -304,6 +310,8 @@ def _take(facts: _Facts, asked: Question, batch: Batch, given: int, part: str) -
         facts.moments.merge(Moments.of(left, batch.weights, batch.offset))
     else:
         _take_outcome(facts, left, batch.weights)
+    for value, factor in list(zip(values, asked.parsed.factors, strict=True))[len(values) - asked.more :]:
+        code_outcome(factor.name, value, "numeric", False)
     for i, value in enumerate(values):
         if isinstance(value, Levels):
             facts.factors.setdefault(i, _Counts()).add(value, counts)

@@ -195,7 +195,7 @@ class FlowDensity(Specification):
                 )
             from disteconometrics.estimators.flow.trained import fit_trained
 
-            return fit_trained(self, data, seed)
+            return fit_trained(self, data, seed, n_jobs)
         if len(read_outcomes(self.formula)[0]) > 1:
             refuse_recorders(self.formula, "A density of several outcomes")
             joint: JointResults | TrainedFlowResults = fit_product(self, data, cov, seed)
