@@ -302,16 +302,15 @@ def _take(facts: _Facts, asked: Question, batch: Batch, given: int, part: str) -
         elif facts.zero_one.get(name, True):
             facts.zero_one[name] = _is_zero_one(column.numbers)
     left, *values = batch.values
+    if asked.outcome == "numeric":
+        _refuse_text(asked, batch.values)
     if facts.tally.full is None:
         facts.tally.add(*asked.cell_values(batch), len(batch.rows))
         _check_few(facts, asked)
     if asked.outcome == "numeric":
-        code_outcome(asked.parsed.left.name, left, "numeric", False)  # refuses text
         facts.moments.merge(Moments.of(left, batch.weights, batch.offset))
     else:
         _take_outcome(facts, left, batch.weights)
-    for value, factor in list(zip(values, asked.parsed.factors, strict=True))[len(values) - asked.more :]:
-        code_outcome(factor.name, value, "numeric", False)
     for i, value in enumerate(values):
         if isinstance(value, Levels):
             facts.factors.setdefault(i, _Counts()).add(value, counts)
@@ -320,6 +319,14 @@ def _take(facts: _Facts, asked: Question, batch: Batch, given: int, part: str) -
         else:
             facts.forms[i] = value[:0]
     _take_joint(facts, asked.parsed, values, counts)
+
+
+def _refuse_text(asked: Question, values: Sequence[Any]) -> None:
+    """Refuse outcomes that are no numbers, of values of the left side and of the factors."""
+    first = len(values) - asked.more
+    factors = (asked.parsed.left, *asked.parsed.factors)
+    for i in (0, *range(first, len(values))):
+        code_outcome(factors[i].name, values[i], "numeric", False)
 
 
 def _is_zero_one(numbers: Array) -> bool:

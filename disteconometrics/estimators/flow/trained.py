@@ -34,7 +34,8 @@ from disteconometrics.estimators.law_results import (
 from disteconometrics.estimators.refit import AVERAGED, ONE_OUTCOME, refitting
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows, JointFitRows
-from disteconometrics.estimators.streamed_rows import AVERAGED, StreamedRows, open_rows
+from disteconometrics.estimators.streamed_rows import AVERAGED as MOST_ROWS
+from disteconometrics.estimators.streamed_rows import StreamedRows, open_rows
 from disteconometrics.estimators.training_report import (
     ENDED,
     describe_trainer,
@@ -55,7 +56,6 @@ from disteconometrics.tables import Summary, printable
 __all__ = ["TrainedFlowResults", "describe", "fit_trained"]
 
 
-MOST_ROWS = AVERAGED  # whose laws are averaged in a summary
 REPLICATIONS = 100  # of a check by simulation, where none is asked for
 TRAINERS = {how.__name__: how for how in (Adam, AdamW, LBFGS)}
 
@@ -545,7 +545,7 @@ def _notes(r: TrainedFlowResults) -> Sequence[str]:
     ]
     if f.readings:
         times = "once" if f.readings == 1 else f"{f.readings} times"
-        notes.append(f"The source was read {times}; no rows are kept but {AVERAGED:,} to average over.")
+        notes.append(f"The source was read {times}; no rows are kept but {MOST_ROWS:,} to average over.")
     if len(f.outcomes) > 1:
         notes.append(f"Moments are those of {DRAWS:,} draws of the fitted law.")
     notes.append(

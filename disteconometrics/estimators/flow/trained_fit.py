@@ -112,7 +112,7 @@ class Training:
         if not in_parts or found.batch is not None:
             return found
         if self.trainer is None:
-            return AdamW(lr=0.05, steps=3_000, batch=LARGE, weight_decay=0.0)
+            return AdamW(lr=0.02, steps=3_000, batch=LARGE, weight_decay=0.0, validation=0.2)
         raise OptionError(
             f"train={type(found).__name__}(…) without a batch takes all rows at every step, and data is read "
             f"in parts: name one, as de.AdamW(batch={LARGE}), or leave train out."
