@@ -258,7 +258,7 @@ class StreamedRows(CountedRows):
             held, dealt = _drawing(seed, part, HELD), _drawing(seed, part, DEALT + epoch)
             for block in blocks:
                 m = len(block.y)
-                mine = dealt.integers(windows, size=m) == number
+                mine = (dealt.random(m) * windows).astype(np.intp) == number
                 mine &= held.random(m) >= share
                 yield arrays_of(self.spec, block.rows(mine))
 
