@@ -221,10 +221,7 @@ def learn(
     others = other_columns(table, weights, offset) if "." in formula else ()
     parsed = parse_formula(formula, others)
     check_right_side(parsed, table)
-    beside = [parse_formula(f"{name} ~ {split_sides(formula)[1]}", others) for name in more]
-    for one in beside:
-        check_right_side(one, table)
-    parsed = replace(parsed, factors=(*parsed.factors, *(one.left for one in beside)))
+    parsed = _with_outcomes(parsed, [f"{name} ~ {split_sides(formula)[1]}" for name in more], others, table)
     _check_terms_of_rows(parsed)
     if parsed.has_dot:
         _check_columns(source, labels)
@@ -259,6 +256,14 @@ def _check_columns(source: Source, labels: list[str]) -> None:
                 f"In {part.name}: '.' stands for every other column, and parts differ in {others}; name the "
                 "columns in the formula"
             )
+
+
+def _with_outcomes(parsed: Formula, more: Sequence[str], others: tuple[str, ...], table: Table) -> Formula:
+    """The formula with the left sides of others as factors that are in no term."""
+    beside = [parse_formula(formula, others) for formula in more]
+    for one in beside:
+        check_right_side(one, table)
+    return replace(parsed, factors=(*parsed.factors, *(one.left for one in beside)))
 
 
 def _room(cache: Any) -> float:
