@@ -51,6 +51,7 @@ class Question:
     offset: str | None
     outcome: str
     few: tuple[int, int] | None = None  # cells, and numbers of a column, that there must not be more of
+    more: int = 0  # outcomes beside the first one, which are the last of the factors, and in no term
 
     @property
     def names(self) -> list[str]:

@@ -7,8 +7,8 @@ value, so that names, levels and counts are those of the table that the parts ma
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from disteconometrics.data.batches import (
 from disteconometrics.data.cells import Moments, Tally
 from disteconometrics.data.design import RowCount, lay_out
 from disteconometrics.data.evaluate import Levels
-from disteconometrics.data.formula import Formula, parse_formula
+from disteconometrics.data.formula import Formula, parse_formula, split_sides
 from disteconometrics.data.outcome import code_outcome
 from disteconometrics.data.settle import (
     check_level_counts,
@@ -197,12 +197,14 @@ def learn(
     run: Run | None = None,
     cache: Any = "auto",
     few: tuple[int, int] | None = None,
+    more: Sequence[str] = (),
 ) -> StreamDesign:
     """Read a source once, and return the design, of a binary or numeric outcome, that its parts make.
 
     Parameters, errors and warnings: as `build_design`; ``run`` calls a function for every part, here or
     elsewhere; ``cache`` is as `check_cache` has it;
-    ``few`` are the most cells of the right side, and numbers of a column, that may be.  Raises
+    ``few`` are the most cells of the right side, and numbers of a column, that may be; ``more`` are numeric
+    outcomes beside the first, which blocks have as columns y (m, d) of the rows complete in all.  Raises
     also: NeedsRows for terms that need other rows than their own, and for more cells.
 
     Example
@@ -219,10 +221,11 @@ def learn(
     others = other_columns(table, weights, offset) if "." in formula else ()
     parsed = parse_formula(formula, others)
     check_right_side(parsed, table)
+    parsed = _with_outcomes(parsed, [f"{name} ~ {split_sides(formula)[1]}" for name in more], others, table)
     _check_terms_of_rows(parsed)
     if parsed.has_dot:
         _check_columns(source, labels)
-    asked = Question(parsed, weights, weight_type, offset, outcome, few)
+    asked = Question(parsed, weights, weight_type, offset, outcome, few, len(more))
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))), tally=asked.tally())
     shares = max(FEW_PARTS, len(source.parts))
     runs = facts.sample.most * FEW_PARTS // shares
@@ -253,6 +256,14 @@ def _check_columns(source: Source, labels: list[str]) -> None:
                 f"In {part.name}: '.' stands for every other column, and parts differ in {others}; name the "
                 "columns in the formula"
             )
+
+
+def _with_outcomes(parsed: Formula, more: Sequence[str], others: tuple[str, ...], table: Table) -> Formula:
+    """The formula with the left sides of others as factors that are in no term."""
+    beside = [parse_formula(formula, others) for formula in more]
+    for one in beside:
+        check_right_side(one, table)
+    return replace(parsed, factors=(*parsed.factors, *(one.left for one in beside)))
 
 
 def _room(cache: Any) -> float:
@@ -315,11 +326,12 @@ def _take(facts: _Facts, asked: Question, batch: Batch, given: int, part: str) -
         elif facts.zero_one.get(name, True):
             facts.zero_one[name] = _is_zero_one(column.numbers)
     left, *values = batch.values
+    if asked.outcome == "numeric":
+        _refuse_text(asked, batch.values)
     if facts.tally.full is None:
         facts.tally.add(*asked.cell_values(batch), len(batch.rows))
         _check_few(facts, asked)
     if asked.outcome == "numeric":
-        code_outcome(asked.parsed.left.name, left, "numeric", False)  # refuses text
         facts.moments.merge(Moments.of(left, batch.weights, batch.offset))
     else:
         _take_outcome(facts, left, batch.weights)
@@ -331,6 +343,14 @@ def _take(facts: _Facts, asked: Question, batch: Batch, given: int, part: str) -
         else:
             facts.forms[i] = value[:0]
     _take_joint(facts, asked.parsed, values, counts)
+
+
+def _refuse_text(asked: Question, values: Sequence[Any]) -> None:
+    """Refuse outcomes that are no numbers, of values of the left side and of the factors."""
+    first = len(values) - asked.more
+    factors = (asked.parsed.left, *asked.parsed.factors)
+    for i in (0, *range(first, len(values))):
+        code_outcome(factors[i].name, values[i], "numeric", False)
 
 
 def _is_zero_one(numbers: Array) -> bool:

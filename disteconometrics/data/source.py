@@ -330,8 +330,8 @@ def open_source(data: Any) -> Source | None:
 READ_IN_PARTS = (
     "needs all rows in memory, and data is read in parts: make a table first, by pd.read_parquet(path, "
     "columns=[…]), collect() of a lazy polars frame or compute() of a dask one; Logit, Probit and CLogLog by "
-    "maximum likelihood, NormalRegression, FlowDensity of one outcome by a spline, WassersteinDistance and "
-    "TransportMap take it."
+    "maximum likelihood, NormalRegression, FlowDensity of one outcome by a spline or by any flow by name, "
+    "WassersteinDistance and TransportMap take it."
 )
 
 

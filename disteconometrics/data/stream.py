@@ -98,7 +98,10 @@ class _Reader:
         w = batch.weights
         if w is not None and self.scale is not None:
             w = w * self.scale
-        return _Coded(_outcome(self.spec, left), structure, groups, w, batch.offset)
+        y, first = _outcome(self.spec, left), len(values) - self.asked.more
+        if self.asked.more:
+            y = np.column_stack([y, *values[first:]])
+        return _Coded(y, structure, groups, w, batch.offset)
 
 
 class _Coded(NamedTuple):
@@ -333,12 +336,19 @@ class StreamDesign:
             self.check_keys()
             yield self.compact
             return
+        for blocks in self.each_part():
+            yield from blocks
+
+    def each_part(self) -> Iterator[Iterator[Block]]:
+        """The rows of every part, to be read to their end one after the other.
+
+        Raises: as `read`.
+        """
         if self.keeps and self.run.is_here:
-            for kept in self._coded_parts():
-                yield from _blocks(kept)
+            yield from map(_blocks, self._coded_parts())
             return
         for part, reader in zip(self.source.parts, self._readers(), strict=True):
-            yield from reader.blocks(part)
+            yield reader.blocks(part)
         self.readings[0] += 1
 
     def by_part(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.checks import is_real
 from disteconometrics.errors import OptionError
 
@@ -53,6 +53,10 @@ class Support:
             if self.kind == "between":
                 return np.asarray(special.logit(np.clip((y - self.low) / (self.high - self.low), 0, 1)))
         return y
+
+    def outside(self, y: Array) -> Mask:
+        """Whether y lie at or beyond the bounds."""
+        return np.asarray((y <= self.low) | (y >= self.high))
 
     def from_line(self, u: Array) -> Array:
         """The y with image u."""

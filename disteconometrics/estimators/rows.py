@@ -502,6 +502,11 @@ class JointFitRows(CountedRows):
         """Positions (n,) of the rows in the table."""
         return self.design.kept
 
+    def some_covariates(self, most: int) -> tuple[Array, Array | None]:
+        """Covariates (m, c) and weights (m,) or None of every k-th row, so many at most."""
+        step = -(-self.size // most)
+        return self.covariates[::step], None if self.weights is None else self.weights[::step]
+
     def fingerprint(self) -> str:
         """A digest of the outcomes and weights."""
         return fingerprint(self.Y, self.weights)

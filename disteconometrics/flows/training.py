@@ -1,4 +1,4 @@
-"""A flow trained on rows in memory or on fresh ones.
+"""A flow trained on rows in memory, on those of a source a window at a time, or on fresh ones.
 
 Standardised tensors, mean negative log density, held-out rows.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,9 +16,18 @@ from torch import Tensor
 
 from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import FittedFlow, one_thread
-from disteconometrics.optim.minibatch import Trained, Trainer, batches, dtype_of, hold_out, judge_on, train
+from disteconometrics.optim.minibatch import (
+    Trained,
+    Trainer,
+    batches,
+    dtype_of,
+    hold_out,
+    judge_on,
+    train,
+    windowed,
+)
 
-__all__ = ["TrainingRows", "train_flow", "train_many"]
+__all__ = ["TrainingRows", "WindowRows", "train_flow", "train_many"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +37,20 @@ class TrainingRows:
     Y: Array
     X: Array
     weights: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class WindowRows:
+    """Rows that are read a window at a time: ``read`` gives one of an epoch; rows held out, or None."""
+
+    read: Callable[[int, int], Iterator[TrainingRows]]
+    windows: int
+    apart: TrainingRows | None
+
+    def window(self, flow: FittedFlow, how: Trainer, epoch: int, number: int) -> list[Tensor]:
+        """The rows of a window as tensors, piece by piece, so that they are held once."""
+        pieces = [_tensors(flow, piece, how) for piece in self.read(epoch, number)]
+        return [torch.cat(columns) for columns in zip(*pieces, strict=True)]
 
 
 def _tensors(flow: FittedFlow, rows: TrainingRows, how: Trainer) -> list[Tensor]:
@@ -55,7 +79,7 @@ def _mean_loss(logpdf: Tensor, w: Tensor | None = None) -> Tensor:
 
 def train_flow(
     flow: FittedFlow,
-    rows: TrainingRows,
+    rows: TrainingRows | WindowRows,
     how: Trainer,
     seed: int,
     *,
@@ -68,9 +92,9 @@ def train_flow(
     Parameters
     ----------
     flow : FittedFlow as it begins.
-    rows : Rows to train on.
+    rows : TrainingRows, or WindowRows for a trainer with a batch.
     how : Trainer.
-    seed : int, of batches and of the rows held out.
+    seed : int, of batches and, of TrainingRows, of the rows held out.
     blocks : iterator of fresh Rows, used in place of ``rows``, or None.
     size : int, rows of a step from ``blocks``.
     progress : bool or None, whether a bar is shown; None for a terminal only.
@@ -104,6 +128,11 @@ def train_flow(
         judge: Callable[[], float] | None = None
         if blocks is not None:
             source = _fresh(flow, blocks, size, how)
+        elif isinstance(rows, WindowRows):
+            assert how.batch is not None
+            source = windowed(partial(rows.window, flow, how), rows.windows, how.batch, order)
+            if rows.apart is not None:
+                judge = judge_on(_tensors(flow, rows.apart, how), loss)
         else:
             tensors = _tensors(flow, rows, how)
             if how.validation:

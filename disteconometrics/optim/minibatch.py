@@ -13,6 +13,7 @@ import time
 from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from disteconometrics.checks import is_real, is_whole, whole
@@ -36,6 +37,7 @@ __all__ = [
     "hold_out",
     "judge_on",
     "train",
+    "windowed",
 ]
 
 MOST_SPREADS = 1e5  # times as far out as the others that a value may be: single precision has seven digits
@@ -276,6 +278,34 @@ def batches(
         mixed = [t.index_select(0, order) for t in tensors]  # once an epoch, so that a batch is a slice
         for i in range(0, n - size + 1, size):
             yield tuple(t[i : i + size] for t in mixed)
+
+
+def windowed(
+    read: Callable[[int, int], Sequence[Tensor]], windows: int, size: int, rng: torch.Generator
+) -> Iterator[tuple[Tensor, ...]]:
+    """Endless batches of rows of which one window is held at a time, without replacement epoch by epoch.
+
+    Parameters
+    ----------
+    read : function of an epoch and the number of a window in it, whose rows it gives; windows of an epoch
+        share the rows at random. A single one is read once.
+    windows : int, windows in an epoch.
+    size : int, rows in a batch.
+    rng : of the order inside a window.
+
+    Examples
+    --------
+    >>> import torch
+    >>> rows = windowed(lambda epoch, i: [torch.arange(i, 6, 2)], 2, 3, torch.Generator())
+    >>> [sorted(next(rows)[0].tolist()) for _ in range(3)]
+    [[0, 2, 4], [1, 3, 5], [0, 2, 4]]
+    """
+    if windows == 1:
+        yield from batches(read(0, 0), size, rng)
+    for epoch in count():
+        for number in range(windows):
+            rows = read(epoch, number)
+            yield from islice(batches(rows, size, rng), max(1, len(rows[0]) // size))
 
 
 def hold_out(

@@ -435,8 +435,8 @@ NO_DENSITY: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     ),
     "bootstrap": (lambda p: de.bootstrap(de.FlowDensity("y ~ 1"), p), NeedsRows, "read_parquet"),
     "joint outcomes": (lambda p: de.FlowDensity("y + z ~ 1").fit(p), NeedsRows, "FlowDensity.*read_parquet"),
-    "a flow by name": (
-        lambda p: de.FlowDensity("y ~ d", flow=de.RQS()).fit(p),
+    "splines of several outcomes": (
+        lambda p: de.FlowDensity("y + w ~ d").fit(p),
         NeedsRows,
         "FlowDensity.*read_parquet",
     ),

@@ -152,15 +152,22 @@ class FlowDensity(Specification):
     ) -> FlowResults | TrainedFlowResults | JointResults | HurdleResults:
         """Estimate the density on a table, or on a source larger than memory.
 
-        Of a source (a path, a dataset, a lazy or dask frame, `Parts`) covariates must take few values: 0/1,
-        factors, small whole numbers, at most 1,000 combinations.  It is read twice.  Up to 100,000 rows are
-        kept; of more the means and counts of up to 10,000 bins of the outcome in each combination, and the
-        summary says what that may change.
+        Of a source (a path, a dataset, a lazy or dask frame, `Parts`) up to 100,000 rows are kept.  For a
+        spline of more rows covariates must take few values: 0/1, factors, small whole numbers, at most 1,000
+        combinations.  It is read twice, for the means and counts of up to 10,000 bins of the outcome in each
+        combination, and the summary says what that may change.
+
+        A flow by name trains on more rows by batches, whatever the covariates.  Rows are dealt at random,
+        with the seed, into windows of 32 MB that share all rows of an epoch, whichever parts they are in: a
+        window is read in one pass over the source, shuffled, and cut into batches, so that sorted files train
+        as mixed ones do, and the order depends on the seed and on how the source is cut alone.  Rows held
+        out, at most 50,000, are drawn by their place and the same in every epoch.  "auto" trains by AdamW
+        there, nets or not; trainers without a batch are refused.
 
         Parameters
         ----------
         data : pandas or polars DataFrame, or dict of arrays of one length; a source, for a spline of one
-            outcome; for a flow by name also a sampler or data-generating process, called as
+            outcome or a flow by name; for the latter also a sampler or data-generating process, called as
             ``data(rng, n=512)``, which gives fresh rows at every step.
         cov : {"sandwich", "HC0", "nonrobust"}, Cluster, HAC or None
             Covariance of the coefficients, from which all standard errors come; None is the sandwich.
@@ -168,8 +175,8 @@ class FlowDensity(Specification):
             Of the first parameters and batches of a flow by name, None draws one and keeps it; the spline
             draws nothing, and where "auto" trains a flow beside it, None is a fixed one.
         n_jobs : int or None
-            joblib workers that read the parts of a source; numbers are the same whatever their number and
-            backend.  A dask frame is worked on by the workers of its client, if there is one.
+            joblib workers that read the parts of a source, batches aside; numbers are the same whatever their
+            number and backend.  A dask frame is worked on by the workers of its client, if there is one.
 
         Returns
         -------
@@ -195,7 +202,7 @@ class FlowDensity(Specification):
                 )
             from disteconometrics.estimators.flow.trained import fit_trained
 
-            return fit_trained(self, data, seed)
+            return fit_trained(self, data, seed, n_jobs)
         if len(read_outcomes(self.formula)[0]) > 1:
             refuse_recorders(self.formula, "A density of several outcomes")
             joint: JointResults | TrainedFlowResults = fit_product(self, data, cov, seed)

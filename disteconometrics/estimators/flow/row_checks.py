@@ -32,6 +32,7 @@ from disteconometrics.optim.wording import describe_collinearity
 
 __all__ = [
     "Ties",
+    "check_blocks",
     "check_columns",
     "check_edges",
     "check_residual",
@@ -238,7 +239,7 @@ def check_support(y: Array, support: Support, name: str, records: Records | None
     ------
     DataError
     """
-    bad = (y <= support.low) | (y >= support.high)
+    bad = support.outside(y)
     if records is not None:
         known = records.exact
         bad = np.where(known, bad, (records.upper <= support.low) | (records.lower >= support.high))
@@ -333,13 +334,25 @@ def check_columns(X: Array, y: Array, names: tuple[str, ...], has_intercept: boo
     ------
     CollinearityError, FormulaError
     """
-    if not has_intercept:
-        raise FormulaError("A flow always has a free location: leave out '0 +' or '- 1'.")
     with np.errstate(over="ignore", invalid="ignore"):
         gram = X.T @ X
-    rank = check_rank((Block(y, X),), gram)
+    check_blocks((Block(y, X),), gram, names, has_intercept, len(y))
+
+
+def check_blocks(
+    blocks: Sequence[Block], gram: Array, names: tuple[str, ...], has_intercept: bool, rows: int
+) -> None:
+    """The same of blocks with their Gram matrix (k, k), which are read where that leaves doubt.
+
+    Raises
+    ------
+    CollinearityError, FormulaError
+    """
+    if not has_intercept:
+        raise FormulaError("A flow always has a free location: leave out '0 +' or '- 1'.")
+    rank = check_rank(blocks, gram)
     if rank.dropped:
-        raise CollinearityError(describe_collinearity(rank, names, len(y)))
+        raise CollinearityError(describe_collinearity(rank, names, rows))
 
 
 def warn_outside(outside: Mask, names: Sequence[str]) -> None:

@@ -183,7 +183,7 @@ def _filled(
     filling, outside = Filling(bins, cells, count), [np.zeros(0)]
     for batch, at in batches:
         y, w = np.asarray(batch.values[0], dtype=np.float64), batch.weights
-        beyond = (y <= support.low) | (y >= support.high)
+        beyond = support.outside(y)
         if beyond.any():
             outside.append(y[beyond])
             y, at, w = y[~beyond], at[~beyond], None if w is None else w[~beyond]

@@ -34,6 +34,8 @@ from disteconometrics.estimators.law_results import (
 from disteconometrics.estimators.refit import AVERAGED, ONE_OUTCOME, refitting
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows, JointFitRows
+from disteconometrics.estimators.streamed_rows import AVERAGED as MOST_ROWS
+from disteconometrics.estimators.streamed_rows import StreamedRows, open_rows
 from disteconometrics.estimators.training_report import (
     ENDED,
     describe_trainer,
@@ -54,23 +56,23 @@ from disteconometrics.tables import Summary, printable
 __all__ = ["TrainedFlowResults", "describe", "fit_trained"]
 
 
-MOST_ROWS = 2_000  # whose laws are averaged in a summary
 REPLICATIONS = 100  # of a check by simulation, where none is asked for
 TRAINERS = {how.__name__: how for how in (Adam, AdamW, LBFGS)}
 
 
-def fit_trained(model: Any, data: Any, seed: Seed) -> TrainedFlowResults:
+def fit_trained(model: Any, data: Any, seed: Seed, n_jobs: int | None = None) -> TrainedFlowResults:
     """Train the flow that a specification names.
 
     Parameters
     ----------
     model : FlowDensity with a flow by name.
-    data : table, or a sampler.
+    data : table, source, or a sampler.
     seed : of first parameters and batches.
+    n_jobs : joblib workers that read the parts of a source.
 
     Raises
     ------
-    DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+    DataError, FormulaError, OptionError, OutcomeError, CollinearityError, NeedsRows
 
     Warns
     -----
@@ -82,7 +84,7 @@ def fit_trained(model: Any, data: Any, seed: Seed) -> TrainedFlowResults:
     >>> fit_trained(de.FlowDensity("foodexp ~ 1", flow=de.AffineMap()), de.datasets.engel(), 0).nobs
     235.0
     """
-    fit = train_on_rows(model, data, seed)
+    fit = train_on_rows(model, data, seed, n_jobs)
     return TrainedFlowResults(model=model, spec=fit.rows.spec, **fit._asdict())
 
 
@@ -114,7 +116,7 @@ class TrainedFlowResults(FittedResult):
     """
 
     facts: TrainedFacts
-    rows: JointFitRows | None = field(default=None, repr=False)
+    rows: JointFitRows | StreamedRows | None = field(default=None, repr=False)
     flow: FittedFlow
     history: pd.DataFrame
     kept: dict[int, FittedFlow]
@@ -144,11 +146,12 @@ class TrainedFlowResults(FittedResult):
         """
         if self.facts.fresh:
             raise NeedsData("The flow was trained on fresh rows of a sampler: no table holds them.")
-        rows = JointFitRows.read(self.model, data)
+        rows = open_rows(self.model, data)
         if rows.spec.names != self.spec.names:
             raise DataError("data= does not hold the rows of the fit: the columns there are others.")
-        for name, y in zip(self.facts.outcomes, rows.Y.T, strict=True):
-            check_support(y, self.model.domain, name)
+        if isinstance(rows, JointFitRows):
+            for name, y in zip(self.facts.outcomes, rows.Y.T, strict=True):
+                check_support(y, self.model.domain, name)
         loglik = Training.of(self.model).loglik(self.flow, rows)
         return replace(self, rows=rows, facts=replace(self.facts, loglik=loglik))
 
@@ -197,10 +200,9 @@ class TrainedFlowResults(FittedResult):
         flow = self.flow if flow is None else flow
         if not flow.covariates:
             return self._law(flow)
-        rows = self.data_rows()
-        step = -(-rows.size // MOST_ROWS)
-        law, w = self._law(flow, rows.covariates[::step]), rows.weights
-        return law if isinstance(law, JointLaw) else law.average(None if w is None else w[::step])
+        X, w = self.data_rows().some_covariates(MOST_ROWS)
+        law = self._law(flow, X)
+        return law if isinstance(law, JointLaw) else law.average(w)
 
     def at_step(self, step: int) -> TrainedFlowResults:
         """The result as it was after a step that ``snapshots`` kept.
@@ -248,7 +250,8 @@ class TrainedFlowResults(FittedResult):
             If the file that the result was loaded from does not say.
         """
         read = Training.of(self.model)
-        how = read.how(self.facts.rows, self.flow.outcomes, self.flow.covariates)
+        in_parts = bool(self.facts.readings)
+        how = read.how(self.facts.rows, self.flow.outcomes, self.flow.covariates, in_parts=in_parts)
         if describe_trainer(how) != self.facts.trainer:
             raise OptionError(
                 f"The file was written by 0.1.0, which did not keep the trainer ({self.facts.trainer}): fit "
@@ -540,6 +543,9 @@ def _notes(r: TrainedFlowResults) -> Sequence[str]:
         f"Flow: {describe(r.flow.chain, r.flow.outcomes)}. Trained by {f.trainer}: {ENDED[f.ended]}"
         + (f", {f.skipped} steps without a finite loss left out." if f.skipped else ".")
     ]
+    if f.readings:
+        times = "once" if f.readings == 1 else f"{f.readings} times"
+        notes.append(f"The source was read {times}; no rows are kept but {MOST_ROWS:,} to average over.")
     if len(f.outcomes) > 1:
         notes.append(f"Moments are those of {DRAWS:,} draws of the fitted law.")
     notes.append(
