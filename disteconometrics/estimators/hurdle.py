@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Seed
-from disteconometrics.data.formula import split_sides
 from disteconometrics.data.mass import halves
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.atom import WithMass
@@ -36,7 +35,6 @@ from disteconometrics.errors import (
     FileFormatError,
     OptionError,
     OutcomeError,
-    WithheldError,
 )
 from disteconometrics.estimators.binary.logit import Logit
 from disteconometrics.estimators.binary.results import BinaryResults, fit_binary_rows
@@ -65,6 +63,7 @@ from disteconometrics.fields import AnyFloat, Count, Numbers
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.crossings import just_below
 from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_bands import band
 from disteconometrics.inference.law_effects import Averaged, RowLaws, check_target
 from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
@@ -337,6 +336,12 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
 
     # ---- answers -------------------------------------------------------------------------------------------
 
+    @property
+    def held(self) -> Held:
+        """The outcomes between which records tell the law of the rest."""
+        held: Held = getattr(self.rest, "held", ALL)
+        return held
+
     def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional]]:
         """Functionals by name, read."""
         given, outcome = listed(names), self.spec.outcome.name
@@ -379,10 +384,7 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
             rows.kept,
             rows.size,
             self.kind,
-            rows.weights,
-            self.model.weight_type,
-            rows.codes,
-            rows.order,
+            rows.sampling,
         )
         laws = partial(self._laws, first.laws, rest.laws)
         X = rows.X
@@ -494,25 +496,17 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
         return band(averaged, kind, grid, check_level(level), seed_sequence(seed), estimation, whose)
 
     def _refitting(self) -> Refitting:
-        rows, recorders = self.data_rows(), self.spec.outcome.recorders
-        if len(recorders) > 1:
-            raise WithheldError(
-                "monte_carlo() draws outcomes from the fitted law and cannot record them again: write the "
-                "study with de.MonteCarlo, whose draws are recorded by the same formula."
-            )
-        e = self.estimates
-        of = refitting(
+        rows, e = self.data_rows(), self.estimates
+        return refitting(
             self.model,
             rows,
             self.kind,
             outcome=rows.y,
             law=self.distribution(),
-            truth=dict(zip(e.names, map(float, e.values), strict=True)),
+            truth={n: float(v) for n, v in zip(e.names, e.values, strict=True) if np.isfinite(v)},
             options={"cov": self.kind},
             fitted_only="" if self._linear or not self.spec.variables else AVERAGED,
         )
-        left, right = f"mass(`{of.outcome}`, {self.point!r})", split_sides(of.estimator.formula)[1]
-        return replace(of, estimator=replace(of.estimator, formula=f"{left} ~ {right}"))
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
@@ -552,12 +546,14 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
     def _notes(self, effects: EffectsResults | None) -> list[str]:
         """What the foot of a summary says."""
         f, outcome = self.facts, self.spec.outcome
-        recorders = "; ".join(map(str, outcome.recorders))
-        notes = [f"{outcome.name} has {recorders}: the log-likelihood is the sum of both parts'.", NOT_CAUSAL]
-        notes.append(
+        *others, mass = map(str, outcome.recorders)
+        told = f"was {'; '.join(others)}, and " if others else ""
+        notes = [
+            f"{outcome.name} {told}has {mass}: the log-likelihood is the sum of both parts'.",
+            NOT_CAUSAL,
             "A quantile at the mass has no standard error; limits of quantiles invert those of the "
-            "distribution function."
-        )
+            "distribution function.",
+        ]
         if self._linear:
             notes.append(f"Sigma of the rest: {number(self.rest.sigma)}.")
         if f.outside:

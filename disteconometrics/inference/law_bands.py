@@ -24,6 +24,7 @@ __all__ = ["band", "critical_of_band", "half"]
 
 GRID = 60  # points of a curve
 DRAWS = 4000  # of the Gaussian process behind a uniform band
+ROUNDING = 1e-9  # share of a standard error that no band shows
 LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
 
 
@@ -112,7 +113,10 @@ def critical_of_band(V: Array, level: float, seed: np.random.SeedSequence) -> fl
     if not len(root):
         return np.nan
     draws = np.random.default_rng(seed).standard_normal((root.shape[1], DRAWS))
-    return float(np.quantile(np.abs(root @ draws).max(axis=0), level))
+    some = (
+        np.abs(root).max(axis=0, initial=0.0) > ROUNDING
+    )  # a smooth curve has few directions that it moves in
+    return float(np.quantile(np.abs(root[:, some] @ draws[some]).max(axis=0), level))
 
 
 def half(S: Array) -> Array:
