@@ -64,7 +64,8 @@ from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.crossings import just_below
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.held import ALL, Held
-from disteconometrics.inference.law_effects import Averaged, RowLaws, band, check_target
+from disteconometrics.inference.law_bands import band
+from disteconometrics.inference.law_effects import Averaged, RowLaws, check_target
 from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.repeated_rows import distinct_laws
@@ -399,7 +400,7 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
             partial(rows.column, role="by="),
             partial(_bent, self.rest, X, self.spec.names),
             seen=None if rest.seen is None or on is not None else self._seen(rest.seen, laws(X)),
-            check_moments=None if check is None else lambda _: check(rest.whole),
+            check_moments=None if check is None else lambda _, asked: check(rest.whole, asked),
             held=rest.held,
         )
 

@@ -124,11 +124,12 @@ class HurdleRowLaws:
         """An outcome inside the support, of which the sums beyond it are zero."""
         return y if self._inside(y) else float(self.support.from_line(np.array(0.0)))
 
-    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]:
-        """Densities f(y | x) (n,) and Σ w ∂f/∂θ (k + q,), beside the point."""
-        pdf, sums = self.rest.density_sums(self._near(y), w * self.p * self._inside(y))
-        pdf = pdf * self._inside(y)
-        return self.p * pdf, self._sums((w * pdf)[:, None], sums[None])[0]
+    def densities(self, y: Array, w: Array) -> tuple[Array, Array]:
+        """Densities f(y | x) (n, Q) and Σ w ∂f/∂θ (Q, k + q), beside the point."""
+        inside = np.array([self._inside(u) for u in y], dtype=bool)
+        pdf, sums = self.rest.densities(np.array([self._near(u) for u in y]), w * self.p)
+        pdf = pdf * inside
+        return self.p[:, None] * pdf, self._sums(w[:, None] * pdf, sums * inside[:, None])
 
     def moments(self, W: Array) -> RowMoments:
         """Mean and variance (n,), and sums of gradients of moments about `origin`."""

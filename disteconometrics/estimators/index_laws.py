@@ -80,12 +80,12 @@ class NormalRowLaws:
         density = W * (self.link.pdf(z) / self.sigma)[:, None]
         return self._sums(-density, -density * z[:, None])
 
-    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]:
-        """Densities f(y | x) (n,), and Σ w ∂f/∂θ (k + 1,)."""
-        z = (y - self.eta) / self.sigma
+    def densities(self, y: Array, w: Array) -> tuple[Array, Array]:
+        """Densities f(y | x) (n, Q), and Σ w ∂f/∂θ (Q, k + 1)."""
+        z = (y - self.eta[:, None]) / self.sigma
         pdf = self.link.pdf(z) / self.sigma
-        W = (w * pdf / self.sigma)[:, None]
-        return pdf, self._sums(W * z[:, None], W * (z * z - 1)[:, None])[0]
+        W = w[:, None] * pdf / self.sigma
+        return pdf, self._sums(W * z, W * (z * z - 1))
 
     def moments(self, W: Array) -> RowMoments:
         """Mean and variance (n,), and sums of gradients of moments about `origin`."""

@@ -7,7 +7,7 @@ everything else is here and in `inference.law_effects` and `inference.variable_e
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -102,7 +102,7 @@ class Answering:
     weights : (n,) float64 array or None.
     column : function of a name that gives a column of the table (n,), a Series.
     bent, exact, seen : as in `VariableEffects`.
-    check_moments : function of the law averaged over all rows, or None
+    check_moments : function of the law averaged over all rows and of kinds of moments, or None
         Gives reasons by kind of moment, of those that the tail decides and not the sample.
     held : Held, the outcomes between which the records tell the law.
     linear : bool, whether numbers have best linear coefficients in a table of effects, or slopes alone.
@@ -120,7 +120,7 @@ class Answering:
     exact: bool = False
     linear: bool = True
     seen: Seen | None = None
-    check_moments: Callable[[Averaged], Mapping[str, str]] | None = None
+    check_moments: Callable[[Averaged, Collection[str]], Mapping[str, str]] | None = None
     held: Held = ALL
 
     @cached_property
@@ -133,7 +133,7 @@ class Answering:
     def unsupported(self) -> Mapping[str, str]:
         """Reasons by kind of moment, of those that the sample does not support, if they are asked for."""
         asked = {kind for kind, _ in self.functionals} & set(MOMENTS)
-        return self.check_moments(self.whole) if self.check_moments is not None and asked else {}
+        return self.check_moments(self.whole, asked) if self.check_moments is not None and asked else {}
 
     def recorded(self, how: Recording, effects: bool) -> Answering:
         """The same of what is recorded of outcomes, of which records tell everything up to the caps."""
@@ -143,7 +143,7 @@ class Answering:
             functionals=read_recorded(self.functionals, how, effects),
             laws=lambda X: recorded_laws(own(X), how),
             seen=None if seen is None else seen._replace(outcome=how.told(seen.outcome)),
-            check_moments=None if check is None else lambda _: check(self.whole),
+            check_moments=None if check is None else lambda _, asked: check(self.whole, asked),
             held=self.held.beyond_of(how.low, how.high),
         )
 
@@ -665,7 +665,7 @@ class LawAnswers(AveragedAnswers, Crossable):
         known = [fit.of_outcome(near=False) for fit in crossing.fits]
         cells, unsupported = [], dict[str, str]()
         for a in known:
-            unsupported |= a.check_moments(a.whole) if a.check_moments is not None else {}
+            unsupported |= a.check_moments(a.whole, MOMENTS) if a.check_moments is not None else {}
         held = all_held([a.held for a in known])  # what is compared has to be told of all laws
         for j, k in crossing.pairs:
             own = crossing.own[k] == j

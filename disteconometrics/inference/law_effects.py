@@ -26,16 +26,14 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.distributions.functionals import functional_name
-from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData, OptionError
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.crossings import UNSURE, crossings, crossings_of_mass, just_below
-from disteconometrics.inference.estimates import Estimates, as_far_out, critical_value
+from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
 from disteconometrics.inference.law_functionals import SHARES, Functional
@@ -54,11 +52,9 @@ __all__ = [
     "RowLaws",
     "RowMoments",
     "RowValues",
-    "band",
     "check_target",
     "error_of",
     "estimates_of",
-    "half",
     "mass_ends",
     "needs_population",
     "outcomes_of",
@@ -69,9 +65,6 @@ __all__ = [
 ]
 
 MOST_STEPS = 100  # of a search for a quantile
-GRID = 60  # points of a curve
-DRAWS = 4000  # of the Gaussian process behind a uniform band
-LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
 FEW = 400  # rows whose quantiles say where that of the average is
 
 
@@ -106,8 +99,9 @@ class RowLaws(Protocol):
 
     ``link`` is a law whose quantiles make distribution functions nearly straight, ``support`` where outcomes
     live, ``origin`` what second moments are taken about.  Laws with a mass have it at their ``point`` (see
-    `point_of`), and ``at`` gives the density beside it.  ``each`` and ``each_on_link`` give numbers (n,)
-    with a gradient (n, p) for each row, the latter Λ⁻¹(F(y_i | x_i)).
+    `point_of`), and ``at`` gives the density beside it; ``densities`` gives those at many (n, Q) and
+    Σ w ∂f/∂θ (Q, p).  ``each`` and ``each_on_link`` give numbers (n,) with a gradient (n, p) for each row,
+    the latter Λ⁻¹(F(y_i | x_i)).
     """
 
     @property
@@ -123,7 +117,7 @@ class RowLaws(Protocol):
     def take(self, rows: Any) -> RowLaws: ...
     def at(self, y: float) -> AtOutcome: ...
     def cdf_sums(self, y: float, W: Array) -> Array: ...
-    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]: ...
+    def densities(self, y: Array, w: Array) -> tuple[Array, Array]: ...
     def moments(self, W: Array) -> RowMoments: ...
     def by_row(self, functional: Functional, W: Array) -> RowValues: ...
     def each(self, functional: Functional) -> tuple[Array, Array]: ...
@@ -322,6 +316,27 @@ class Answer(NamedTuple):
         return np.asarray(self.rows + noise if target == "population" else np.zeros_like(self.rows) + noise)
 
 
+class Answers(NamedTuple):
+    """Numbers (q,), their gradients in θ (q, p), and averaging rows (n, q), None where the rows are given."""
+
+    values: Array
+    gradients: Array
+    rows: Array | None
+
+    def estimates(self, names: Iterable[Any], estimation: Estimation) -> Estimates:
+        """As estimates, without an error where a number or its gradient is none."""
+        values, G, rows = self
+        V = np.full((len(values),) * 2, np.nan)
+        known = np.isfinite(values + G.sum(axis=1))
+        if known.all():
+            V = estimation.covariance(values, G, rows)
+        elif known.any():
+            own = None if rows is None else rows[:, known]
+            V[np.ix_(known, known)] = estimation.covariance(values[known], G[known], own)
+        named = tuple(map(functional_name, names))
+        return Estimates(named, values, V, estimation.df, clusters=estimation.clusters)
+
+
 def check_target(target: Any) -> str:
     """Whom an average over rows speaks of: the "population" that they are from, or the "sample" itself.
 
@@ -391,12 +406,16 @@ class Averaged:
         return self.laws.take(np.flatnonzero(self.kept)), self.shares[self.kept]
 
     def averaging(self, influence: Array) -> Array:
-        """Averaging rows (n,) of an influence (of the rows that count)."""
-        out = np.zeros(len(self.shares))
+        """Averaging rows (n,) of an influence (of the rows that count), or (n, Q) of several."""
         own = self._own[1]
         with np.errstate(invalid="ignore"):
-            out[self.kept] = own * (influence - own @ influence)
-        return np.asarray(out)
+            rows = influence - own @ influence
+            rows *= own if rows.ndim == 1 else own[:, None]
+        if len(rows) == len(self.shares):
+            return np.asarray(rows)
+        out = np.zeros((len(self.shares), *rows.shape[1:]))
+        out[self.kept] = rows
+        return out
 
     def at(self, y: float) -> tuple[float, float, Array]:
         """Distribution function and density of the average at an outcome, and the former by row."""
@@ -566,12 +585,14 @@ class Averaged:
         d = float(link.pdf(np.array(z)))
         return Answer(z, self.gradient(y) / d, self.averaging(cdf / d))
 
-    def log_density(self, y: float) -> Answer:
-        """log f̄(y) with its gradient and averaging rows."""
+    def log_densities(self, y: Array, target: str) -> Answers:
+        """log f̄(y) at outcomes (Q,) with their gradients and, of the population, averaging rows."""
         laws, w = self._own
-        pdf, G = laws.density_sums(y, w)
-        f = float(w @ pdf)
-        return Answer(float(np.log(f)), G / f, self.averaging(pdf / f))
+        pdf, G = laws.densities(y, w)
+        f = w @ pdf
+        with np.errstate(divide="ignore", invalid="ignore"):  # where there is no density
+            rows = self.averaging(pdf / f) if target == "population" else None
+            return Answers(np.log(f), G / f[:, None], rows)
 
     @cached_property
     def _width(self) -> Array:
@@ -646,65 +667,6 @@ def _quantile_limits(plain: Estimates, parts: Any, error: Callable[[Answer], flo
     return out
 
 
-# ---- bands -------------------------------------------------------------------------------------------------
-
-
-@on_one_thread
-def band(
-    law: Averaged,
-    kind: str,
-    grid: Any,
-    level: float,
-    seed: np.random.SeedSequence,
-    estimation: Estimation,
-    target: str,
-) -> pd.DataFrame:
-    """A curve of an averaged law with pointwise and uniform limits over a grid (sup-t, by simulation).
-
-    Those of quantiles are bands of the distribution function inverted, the uniform one over the outcomes
-    between the ends.
-
-    Parameters
-    ----------
-    law : Averaged.
-    kind : {"cdf", "pdf", "quantile"}
-    grid : outcomes (g,), or quantile levels; None for 60 between the .01 and .99 quantiles.
-    level : float, confidence level; seed : of the simulation.
-    estimation, target : as in `estimates_of`.
-
-    Raises
-    ------
-    OptionError
-    """
-    points = _band_points(law, kind, grid)
-    inverted = kind == "quantile"
-    at = np.array([law.quantile(t) for t in points]) if inverted else points
-    answers = [law.log_density(y) if kind == "pdf" else law.on_link(y) for y in at]
-    curve = estimates_of(map(str, range(len(at))), answers, estimation, target)
-    sup = as_far_out(critical_of_band(curve.covariance, level, seed), estimation.df)
-    point = critical_value(level, estimation.df)
-    if inverted:
-        densities = np.array([law.at(y)[1] for y in at])
-        d = law.laws.link.pdf(curve.values)
-        error = error_of(estimation, target)
-        with np.errstate(divide="ignore", invalid="ignore"):  # at a mass, where no error is asked for
-            widths = curve.std_error * d / densities
-        limits = [
-            law.quantile_limits(float(t), error, c, float(y), float(se))
-            for c in (point, sup)
-            for t, y, se in zip(points, at, widths, strict=True)
-        ]
-        columns = {"tau": points, "estimate": at}
-        ends = list(np.array(limits).reshape(2, -1, 2).transpose(0, 2, 1).reshape(4, -1))
-    else:
-        back = np.exp if kind == "pdf" else law.laws.link.cdf
-        ends = [back(curve.values + c * curve.std_error) for c in (-point, point, -sup, sup)]
-        columns = {"y": points, "estimate": back(curve.values)}
-    table = pd.DataFrame(columns | dict(zip(LIMITS, ends, strict=True)))
-    table.loc[law.held.hidden(at), table.columns[1:]] = np.nan
-    return table
-
-
 def error_of(estimation: Estimation, target: str) -> Callable[[Answer], float]:
     """What gives the standard error of one answer."""
     return partial(_error, estimation, target)
@@ -714,45 +676,3 @@ def _error(estimation: Estimation, target: str, answer: Answer) -> float:
     rows = answer.of(target)[:, None] if target == "population" or answer.noise is not None else None
     V = estimation.covariance(np.array([answer.value]), answer.gradient[None], rows)
     return float(np.sqrt(V[0, 0]))
-
-
-def _band_points(law: Averaged, kind: str, grid: Any) -> Array:
-    """The grid of a band, checked; None is levels from .01 to .99, or outcomes between these quantiles."""
-    if kind not in ("cdf", "pdf", "quantile"):
-        raise OptionError(f"kind={kind!r} is not known; use 'cdf', 'pdf' or 'quantile'.")
-    if grid is None:
-        low, high = 0.01, 0.99
-        if kind != "quantile":
-            low, high = np.clip([law.quantile(low), law.quantile(high)], law.held.low, law.held.high)
-        return np.linspace(low, high, GRID)
-    points = floats(grid, "The grid")
-    if points.ndim != 1 or len(points) < 2 or not np.isfinite(points).all():
-        raise OptionError("The grid is a list of at least two finite numbers.")
-    if kind == "quantile" and (points.min() <= 0 or points.max() >= 1):
-        raise OptionError("The grid of a quantile curve holds levels between 0 and 1.")
-    return points
-
-
-def critical_of_band(V: Array, level: float, seed: np.random.SeedSequence) -> float:
-    """The level-quantile of the largest |ε_i|/se_i, ε ~ N(0, V), by draws; NaN where no error is known."""
-    known = np.isfinite(np.diagonal(V))
-    root = half(V[np.ix_(known, known)])
-    se = np.sqrt(np.square(root).sum(axis=1))
-    root = root[se > 0] / se[se > 0, None]
-    if not len(root):
-        return np.nan
-    draws = np.random.default_rng(seed).standard_normal((root.shape[1], DRAWS))
-    return float(np.quantile(np.abs(root @ draws).max(axis=0), level))
-
-
-def half(S: Array) -> Array:
-    """L with L·L' = S for a positive semi-definite S.
-
-    Examples
-    --------
-    >>> L = half(np.array([[2.0, 1.0], [1.0, 2.0]]))
-    >>> (L @ L.T).round(12).tolist()
-    [[2.0, 1.0], [1.0, 2.0]]
-    """
-    values, vectors = np.linalg.eigh(S)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

@@ -88,10 +88,11 @@ class RecordedRowLaws(LawsOver):
         found = self.own.cdf_sums(float(self.how.last(np.array(y))), W)
         return found if self._inside(y) else np.zeros_like(found)
 
-    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]:
-        """Densities f(y | x) (n,) and Σ w ∂f/∂θ (p,), those of the outcome between the caps."""
-        pdf, sums = self.own.density_sums(y, w)
-        return (pdf, sums) if self._inside(y) else (0 * pdf, 0 * sums)
+    def densities(self, y: Array, w: Array) -> tuple[Array, Array]:
+        """Densities f(y | x) (n, Q) and Σ w ∂f/∂θ (Q, p), those of the outcome between the caps."""
+        pdf, sums = self.own.densities(y, w)
+        inside = (self.how.low <= y) & (y < self.how.high)
+        return pdf * inside, sums * inside[:, None]
 
     def moments(self, W: Array) -> RowMoments:
         """Mean and variance (n,), and sums of gradients of moments about `origin`."""

@@ -95,9 +95,12 @@ def hats(x: Array, knots: Array) -> Array:
            [0.5, 0.5],
            [0. , 1. ]])
     """
-    out = np.empty((len(x), len(knots)))
-    for j, one in enumerate(np.eye(len(knots))):
-        out[:, j] = np.interp(x, knots, one)
+    if len(knots) == 1:
+        return np.ones((len(x), 1))
+    below = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
+    share = np.clip((x - knots[below]) / np.diff(knots)[below], 0.0, 1.0)
+    out, rows = np.zeros((len(x), len(knots))), np.arange(len(x))
+    out[rows, below], out[rows, below + 1] = 1 - share, share
     return out
 
 

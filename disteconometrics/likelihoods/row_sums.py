@@ -25,6 +25,7 @@ __all__ = ["Features", "Inverse", "Places", "RowTransform", "products"]
 
 POWERS = 4  # of the distance from a knot, in a cubic
 MANY = 32  # numbers of every row at once
+ROWS = 2048  # whose heights at all knots stay in cache
 FEW_WEIGHTS = 8  # up to which sums of rows in order are products interval by interval
 
 
@@ -130,25 +131,33 @@ class Inverse(NamedTuple):
 
 
 class _AtKnots(NamedTuple):
-    """Heights (K, n) of rows at the knots, slopes of lines (n,), tables of the splines' slopes (K − 1, c, 3).
+    """Features (n, 2 + c) of rows, and what they are multiplied by at the knots (2 + c, K); see `Curves`.
 
-    ``least`` and ``most`` (K,) are the heights of all rows at a knot.
+    ``table`` (K − 1, c, 3) are the slopes of the splines, ``least`` and ``most`` (K,) the heights of all rows
+    at a knot.
     """
 
-    heights: Array
-    line: Array
+    U: Array
+    curves: Array
     table: Array
     least: Array
     most: Array
 
-    def interval(self, z: float) -> Indices:
-        """The interval (n,) in which each row reaches z, the outermost where it does so beyond the knots."""
-        all_below = int(np.searchsorted(self.most, z, side="right"))
-        some_below = int(np.searchsorted(self.least, z, side="right"))
-        at = np.full(self.heights.shape[1], all_below - 1)
-        for height in self.heights[all_below:some_below]:  # rows differ at few of the knots
-            at += height <= z
-        return np.asarray(np.clip(at, 0, len(self.heights) - 2))
+    def reach(self, z: float) -> tuple[Indices, Array, Array]:
+        """The interval (n,) where each row reaches z, the outermost beyond the knots; heights at its ends."""
+        last = len(self.most) - 2
+        first = min(max(int(np.searchsorted(self.most, z, side="right")) - 1, 0), last)
+        some = min(int(np.searchsorted(self.least, z, side="right")) - 1, last)
+        curves = self.curves[:, first : max(some, first) + 2].T  # rows differ at few of the knots
+        at, ends = np.full(len(self.U), first), np.empty((2, len(self.U)))
+        for i in range(0, len(self.U), ROWS):
+            heights = curves @ self.U[i : i + ROWS].T
+            own, rows = np.zeros(heights.shape[1], np.intp), np.arange(heights.shape[1])
+            for height in heights[1:-1]:
+                own += height <= z
+            at[i : i + ROWS] += own
+            ends[0, i : i + ROWS], ends[1, i : i + ROWS] = heights[own, rows], heights[own + 1, rows]
+        return at, ends[0], ends[1]
 
 
 class Curves(NamedTuple):
@@ -279,14 +288,13 @@ class RowTransform:
         """Where h = z in every row, to rounding."""
         k = self.basis.knots
         own = self._at_knots(theta)
-        at = own.interval(z)
-        rows, width = np.arange(len(at)), np.diff(k)[at]
+        at, height, top = own.reach(z)
+        width = np.diff(k)[at]
         inside, beyond = np.empty(len(at)), np.empty(len(at))
         places = Places(inside, beyond, *by_interval(at, len(k) - 1))
-        height = own.heights[at, rows]
-        rest, rise = z - height, own.heights[at + 1, rows] - height
+        rest, rise = z - height, top - height
         a, b, c = places.look_up(own.table, self.features.splines)
-        a += own.line
+        a += own.U[:, 1]
         inside[:] = cubic_root([a, b, c], np.clip(rest, 0.0, rise), rise, width, float(k[-1] - k[0]))
         slope = a + inside * (b + inside * c)
         beyond[:] = np.where(rest < 0, rest, np.maximum(rest - rise, 0.0)) / slope
@@ -299,10 +307,13 @@ class RowTransform:
             U, (_, _, splines) = self.combined(theta), self.split(theta)
             table = np.einsum("cj,kjq->kcq", splines, self._tables[:, :, 1:])
             self._last_knots.clear()
-            heights = self.curves(theta, self.basis.knots).heights.T @ U.T
-            least = np.fmin.reduce(heights, axis=1, initial=np.inf)
-            most = np.fmax.reduce(heights, axis=1, initial=-np.inf)
-            self._last_knots[key] = _AtKnots(heights, U[:, 1], table, least, most)
+            curves = self.curves(theta, self.basis.knots).heights
+            least, most = np.full(len(table) + 1, np.inf), np.full(len(table) + 1, -np.inf)
+            for i in range(0, len(U), ROWS):
+                heights = curves.T @ U[i : i + ROWS].T
+                least = np.fmin(least, np.fmin.reduce(heights, axis=1, initial=np.inf))
+                most = np.fmax(most, np.fmax.reduce(heights, axis=1, initial=-np.inf))
+            self._last_knots[key] = _AtKnots(U, curves, table, least, most)
         return self._last_knots[key]
 
     @cached_property
@@ -310,23 +321,20 @@ class RowTransform:
         """Under the coefficients asked for last."""
         return {}
 
-    def sums(
-        self, W: Array, r: Array, *, of_slopes: Array | None = None, places: Places | None = None
-    ) -> Array:
-        """Σ_i w_i A(r_i, x_i) + d_i D(r_i, x_i) (v, p) for weights W (n, v) and d ``of_slopes`` (n, v)."""
+    def sums(self, W: Array, r: Array, places: Places | None = None) -> Array:
+        """Σ_i w_i A(r_i, x_i) (v, p) for weights W (n, v)."""
         F, v = self.features, W.shape[1]
         p = Places.of(r, self.basis.knots) if places is None else places
-        on_line = W * (r - self.structure.origin)[:, None]
-        lines = (on_line if of_slopes is None else on_line + of_slopes).T @ F.lines
+        lines = (W * (r - self.structure.origin)[:, None]).T @ F.lines
         c, J = F.splines.shape[1], self.basis.size
         if c and len(W) and 0 < v <= FEW_WEIGHTS:
-            return self.joined(W.T @ F.ones, lines, self._few_sums(W, of_slopes, p))
-        return self.joined(W.T @ F.ones, lines, self._spline_sums(W, of_slopes, p).reshape(v, c, J))
+            return self.joined(W.T @ F.ones, lines, self._few_sums(W, p))
+        return self.joined(W.T @ F.ones, lines, self._spline_sums(W, p).reshape(v, c, J))
 
-    def _few_sums(self, W: Array, of_slopes: Array | None, p: Places) -> Array:
+    def _few_sums(self, W: Array, p: Places) -> Array:
         """The part of the splines (v, c, J), interval by interval."""
         own, w = p.features(self.features.splines), p.ordered(W).T
-        P = _powers(w, None if of_slopes is None else p.ordered(of_slopes).T, p.ordered(p.inside))
+        P = _powers(w, None, p.ordered(p.inside))
         parts = list(p.parts())
         flat = P.reshape(-1, P.shape[2])
         by_interval = np.array([flat[:, rows] @ own[rows] for _, rows in parts])
@@ -337,12 +345,12 @@ class RowTransform:
             out[:, :, j] += (W[rows] * p.beyond[rows, None]).T @ self.features.splines[rows]
         return np.asarray(out)
 
-    def _spline_sums(self, W: Array, of_slopes: Array | None, p: Places) -> Array:
+    def _spline_sums(self, W: Array, p: Places) -> Array:
         """The part of the splines (v·c, J), by products of all weights and features."""
         n, U = len(W), self.features.splines
         order = np.arange(n) if p.order is None else p.order
         by_interval = sparse.csr_matrix((np.ones(n), order, p.edges), shape=(len(p.edges) - 1, n))
-        P = _powers(W.T, None if of_slopes is None else of_slopes.T, p.inside)
+        P = _powers(W.T, None, p.inside)
         out = np.zeros((W.shape[1] * U.shape[1], self.basis.size))
         for q in range(POWERS):
             out += (by_interval @ products(P[:, q].T, U)).T @ self._tables[:, :, q]

@@ -20,9 +20,11 @@ from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.making import law
 from disteconometrics.distributions.recorded import RecordedLaw
+from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import MissingColumnError, OptionError
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.held import ALL, Held
+from disteconometrics.inference.law_effects import Averaged
 from disteconometrics.plots.style import (
     ACCENT,
     CURVE,
@@ -95,7 +97,7 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     fitted = result.distribution()
     beside = fitted.rest if isinstance(fitted, WithMass) else fitted  # a density is of what is off a mass
     y = y[y != fitted.point] if isinstance(fitted, WithMass) else y  # as are the bars
-    low, high = (beside.average() if beside.batch_shape else beside).quantile([0.001, 0.999])
+    low, high = _outer(result, beside, fitted is beside)
     low, high = (
         max(low, float(y.min()) - 0.05 * (high - low)),
         min(high, float(y.max()) + 0.05 * (high - low)),
@@ -114,6 +116,16 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     axes.margins(x=0)
     _draw_mass(axes, fitted)
     return finish(axes, result.labels()[0], "density", table)
+
+
+def _outer(result: Any, law: Law, whole: bool) -> Array:
+    """Outer quantiles of the average law; of splines that are the ``whole`` law from sums over their rows."""
+    levels = (0.001, 0.999)
+    if whole and law.batch_shape and isinstance(law, SplineLaw):
+        laws = result.of_outcome(near=False).whole.laws
+        average = Averaged(laws, np.full(laws.size, 1 / laws.size))
+        return np.array([average.quantile(t) for t in levels])
+    return np.asarray((law.average() if law.batch_shape else law).quantile(levels))
 
 
 def _draw_mass(axes: Any, drawn: Law) -> None:

@@ -207,8 +207,10 @@ def test_functionals_of_the_averaged_law(many: Any) -> None:
     law = many.distribution()
     e = many.functionals(["mean", "var", "q[0.25]", "prob[0,3]"])
     q = e.values[2]
-    assert e.values[0] == pytest.approx(law.mean().mean(), rel=1e-12)
-    assert e.values[1] == pytest.approx(law.var().mean() + law.mean().var(), rel=1e-10)
+    variance = law.var().mean() + law.mean().var()
+    # the digits of averaged integrals, relative to the spread; those of the law are exact to rounding
+    assert e.values[0] == pytest.approx(law.mean().mean(), abs=1e-9 * np.sqrt(variance))
+    assert e.values[1] == pytest.approx(variance, rel=1e-9)
     assert law.cdf(q).mean() == pytest.approx(0.25, abs=1e-12)
     assert e.values[3] == pytest.approx((law.cdf(3.0) - law.cdf(0.0)).mean(), rel=1e-12)
     low, high = e.interval(0.9)[2]

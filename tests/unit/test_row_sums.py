@@ -13,6 +13,8 @@ import disteconometrics as de
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws
 from disteconometrics.flows.monotone_spline import STRUCTURES
 from disteconometrics.inference.repeated_rows import distinct_laws
+from disteconometrics.likelihoods.monotone import BASES
+from disteconometrics.likelihoods.row_curves import density_curves
 from disteconometrics.likelihoods.row_sums import Places, RowTransform
 
 SAME = 1e-10
@@ -58,12 +60,11 @@ def test_one_outcome_of_each_row(structure: str) -> None:
         for found, want in zip(rows.values(theta, r, places), (A @ theta, D @ theta), strict=True):
             close(found, want)
         close(rows.sums(W, r, places=places), W.T @ A)
-        close(rows.sums(W, r, of_slopes=2 * W[:, ::-1], places=places), W.T @ A + 2 * W[:, ::-1].T @ D)
         V, w, d = np.random.default_rng(5).normal(size=(dense.size, 4)), W[:, 0], W[:, 1]
         want = (w[:, None] * A + d[:, None] * D) @ V
         close(rows.changes(V, w, d, r, Places.of(r, dense.basis.knots)), want)
     many = np.concatenate([W] * 3, axis=1)  # more than are summed interval by interval
-    close(rows.sums(many, r, of_slopes=many), many.T @ (A + D))
+    close(rows.sums(many, r), many.T @ A)
     order = np.argsort(r)
     close(RowTransform(dense, X[order]).sums(W[order], r[order]), W.T @ A)
 
@@ -80,6 +81,23 @@ def test_points_common_to_the_rows(structure: str) -> None:
     rng = np.random.default_rng(3)
     W, P = rng.normal(size=(ROWS, 3)), rng.normal(size=(ROWS, len(points)))
     close(rows.point_sums(W, P, points), sum(W.T @ (P[:, [q]] * A) for q, (A, _) in enumerate(forms)))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("base", ["normal", "logistic"])
+def test_densities_at_outcomes_that_rows_share(structure: str, base: str) -> None:
+    """Whatever the locations of a block: close to each other, in several intervals, beyond all knots."""
+    rows, theta, dense, X = transform(structure)
+    rng, knots, law = np.random.default_rng(6), dense.basis.knots, BASES[base]
+    points = np.concatenate([rng.normal(size=POINTS), knots[[3, -1]], [knots[0] - 20, knots[-1] + 20]])
+    w = rng.uniform(size=ROWS)
+    for location in (rng.normal(size=ROWS), np.zeros(ROWS), np.repeat([-1.0, 8.0], ROWS // 2)):
+        f, sums = density_curves(rows, theta, law, location, points, w)
+        for q, point in enumerate(points):
+            A, D = dense.arrays(point - location, X)
+            z, slope = A @ theta, D @ theta
+            close(f[:, q], law.pdf(z) * slope)
+            close(sums[q], (w * law.pdf(z)) @ (D - (law.first(z) * slope)[:, None] * A))
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

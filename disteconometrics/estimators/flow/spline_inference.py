@@ -36,7 +36,8 @@ from disteconometrics.estimators.flow.spline_laws import SLOPES
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.covariance import Cluster, Covariance, CovarianceKind, covariance
 from disteconometrics.inference.influence import answers_covariance
-from disteconometrics.inference.law_effects import half, needs_population
+from disteconometrics.inference.law_bands import half
+from disteconometrics.inference.law_effects import needs_population
 from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, RowScores
 from disteconometrics.inference.sampling import Sampling

@@ -31,6 +31,7 @@ from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BASES, BaseLaw
+from disteconometrics.likelihoods.row_curves import density_curves
 from disteconometrics.likelihoods.row_sums import Inverse, Places, RowTransform, products
 
 __all__ = ["SLOPES", "SplineRowLaws", "flow_on"]
@@ -38,8 +39,10 @@ __all__ = ["SLOPES", "SplineRowLaws", "flow_on"]
 SHARE = (NODES + 1) / 2
 POWER = 8  # a tail's points crowd at probabilities near zero
 DIGITS = 9.0  # of integrals, relative to the spread of a law
+FEWEST, OF_GRADIENTS = 2, 1e-7  # points in a panel, error of what gradients are made of in each
 CELLS = 100_000  # rows times points at once, which stay in cache
 FAR = 1e8  # standardised outcomes
+FEW_LEVELS = 3  # of quantiles
 EACH = 256  # rows whose own gradients are taken at once
 
 
@@ -66,12 +69,16 @@ class _AtPoint(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SplineRowLaws:
-    """The laws of rows with covariates ``X`` (n, K) under a solution; see `inference.law_effects.RowLaws`."""
+    """The laws of rows with covariates ``X`` (n, K) under a solution; see `inference.law_effects.RowLaws`.
+
+    Those of ``some`` rows of others take their points, so that averages of parts make that of the whole.
+    """
 
     flow: SplineFlow
     solution: Solution
     X: Array
     single: bool = False  # whether the rows have one law, without covariates
+    some: SplineRowLaws | None = None
 
     @property
     def size(self) -> int:
@@ -110,7 +117,7 @@ class SplineRowLaws:
 
     def take(self, rows: Any) -> SplineRowLaws:
         """The laws of some rows (positions or a slice)."""
-        return replace(self, X=self.X[rows])
+        return replace(self, X=self.X[rows], some=self.some or self)
 
     def _standard(self, y: Array | float) -> Array:
         r = (self.support.to_line(np.asarray(y)) - self.location) / self.flow.centre.scale
@@ -146,13 +153,13 @@ class SplineRowLaws:
         p = self._at(y)
         return self.transform.sums(W * self.link.pdf(p.z)[:, None], p.r, places=p.places)
 
-    def density_sums(self, y: float, w: Array) -> tuple[Array, Array]:
-        """Densities f(y | x) (n,), and Σ w ∂f/∂θ (p,)."""
-        p = self._at(y)
-        base = self.link.pdf(p.z) * self._lift(y)
-        pdf, W = base * p.slope, (w * base)[:, None]  # ∂f = base·(∂slope − first·slope·∂z)
-        on_height = -W * (self.link.first(p.z) * p.slope)[:, None]
-        return pdf, self.transform.sums(on_height, p.r, of_slopes=W, places=p.places)[0]
+    def densities(self, y: Array, w: Array) -> tuple[Array, Array]:
+        """Densities f(y | x) (n, Q), and Σ w ∂f/∂θ (Q, p)."""
+        u = np.clip(self.support.to_line(y) / self.flow.centre.scale, -FAR, FAR)
+        at, lift = self.location / self.flow.centre.scale, self._lift(y)
+        pdf, sums = density_curves(self.transform, self.solution.theta, self.link, at, u, w)
+        pdf *= lift
+        return pdf, sums * lift[:, None]
 
     # ---- functionals of each row ---------------------------------------------------------------------------
 
@@ -173,17 +180,18 @@ class SplineRowLaws:
         return RowValues(values, self._influence_sums(kind, values, W))
 
     def _at_level(self, tau: float) -> Inverse:
-        """The rows at their quantiles, remembered as those at an outcome are."""
-        if tau not in self._last_level:
+        """The rows at their quantiles, remembered of few levels, which every variable's effects ask for."""
+        known = self._last_levels
+        if tau not in known:
             z = float(self.link.quantile(np.array(tau)))
-            found = self.transform.inverse(self.solution.theta, z)
-            self._last_level.clear()
-            self._last_level[tau] = found
-        return self._last_level[tau]
+            if len(known) == FEW_LEVELS:
+                del known[next(iter(known))]
+            known[tau] = self.transform.inverse(self.solution.theta, z)
+        return known[tau]
 
     @cached_property
-    def _last_level(self) -> dict[float, Inverse]:
-        """The level whose quantiles were asked for last."""
+    def _last_levels(self) -> dict[float, Inverse]:
+        """The levels whose quantiles were asked for last."""
         return {}
 
     def _quantiles(self, tau: float, W: Array) -> RowValues:
@@ -246,14 +254,59 @@ class SplineRowLaws:
             yield slice(i, i + step), self.transform.part(slice(i, i + step))
 
     @cached_property
-    def _panels(self) -> tuple[Array, Array]:
-        """Points between the knots and their weights, as many as the steepest row needs."""
+    def _steepest(self) -> tuple[Indices, Array]:
+        """Points by panel that do in every row (K − 1,), and the features (m, 2 + c) of rows farthest out."""
+        if self.some is not None:
+            return self.some._steepest
         knots, theta = self.flow.structure.basis.knots, self.solution.theta
         U, rise = self.transform.combined(theta), np.diff(self.transform.curves(theta, knots).heights)
-        rises, step = np.zeros(len(knots) - 1), max(1, CELLS // len(knots))
+        complete = ~np.isnan(U).any(axis=1)
+        U = U[complete] if complete.any() else np.zeros((1, U.shape[1]))
+        rises, steepest = np.zeros(len(knots) - 1), np.zeros(len(knots) - 1, np.intp)
+        step = max(1, CELLS // len(knots))
         for i in range(0, len(U), step):
-            rises = np.fmax(rises, (U[i : i + step] @ rise).max(axis=0))
-        return panels(knots, node_counts(rises, DIGITS))
+            own = U[i : i + step] @ rise
+            at = own.argmax(axis=0)
+            found = np.take_along_axis(own, at[None], axis=0)[0]
+            steeper = found > rises
+            rises[steeper], steepest[steeper] = found[steeper], i + at[steeper]
+        far = np.unique(np.concatenate([steepest, U.argmax(axis=0), U.argmin(axis=0)]))
+        return node_counts(rises, DIGITS), U[far]
+
+    @property
+    def _panels(self) -> tuple[Array, Array]:
+        """Points between the knots and their weights."""
+        return panels(self.flow.structure.basis.knots, self._steepest[0])
+
+    @cached_property
+    def _few_panels(self) -> tuple[Array, Array]:
+        """The fewest with which moments and their gradients are the same in the rows farthest out.
+
+        Where knots are close h is all but straight between two, so that few points do.
+        """
+        if self.some is not None:
+            return self.some._few_panels
+        knots, (most, U) = self.flow.structure.basis.knots, self._steepest
+        middle, enough = _middle(knots), most.copy()
+        whole = self._integrals(U, most, middle)
+        for count in range(int(most.max()) - 1, FEWEST - 1, -1):
+            found = self._integrals(U, np.minimum(most, count), middle)
+            gaps = [np.abs(a - b).max(axis=(0, 1)) for a, b in zip(found, whole, strict=True)]
+            good = (gaps[0] < 10.0**-DIGITS / len(most)) & (gaps[1] < OF_GRADIENTS) & (enough <= count + 1)
+            enough[good] = np.minimum(enough[good], count)
+        return panels(knots, enough)
+
+    def _integrals(self, U: Array, counts: Indices, middle: float) -> tuple[Array, Array]:
+        """Moments about the middle (2, m, K − 1), and ∫ φ(h) by powers of the place in a panel (4, …)."""
+        knots = self.flow.structure.basis.knots
+        points, weights = panels(knots, counts)
+        curves = self.transform.curves(self.solution.theta, points)
+        f, t = self.link.pdf(U @ curves.heights) * weights, points - middle
+        place = (points - np.repeat(knots[:-1], counts)) / np.repeat(np.diff(knots), counts)
+        mass = f * (U @ curves.slopes) * t
+        parts = np.array([mass, mass * t, f, f * place, f * place**2, f * place**3])
+        sums = np.add.reduceat(parts, np.cumsum(counts) - counts, axis=2)
+        return sums[:2], sums[2:]
 
     def _on_line(self, W: Array, *, second: bool) -> RowMoments:
         """Moments and sums of their gradients on the line; beyond the knots they are closed forms."""
@@ -284,7 +337,7 @@ class SplineRowLaws:
 
     def _between(self, W: Array, moments: int) -> _Between:
         """Sums of the densities φ(h) of rows over points between the knots, with weights W (n, v)."""
-        theta, (points, weights) = self.solution.theta, self._panels
+        theta, (points, weights) = self.solution.theta, self._few_panels
         U, splines = self.transform.combined(theta), self.transform.features.splines
         curves = self.transform.curves(theta, points)
         t = points - _middle(self.flow.structure.basis.knots)

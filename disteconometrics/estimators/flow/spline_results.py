@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -35,7 +35,7 @@ from disteconometrics.estimators.flow.spline_inference import (
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, fit_source, plan_of
 from disteconometrics.estimators.flow.spline_sample import SplineSample
-from disteconometrics.estimators.flow.tail_moments import OfSample, unsupported_moments
+from disteconometrics.estimators.flow.tail_moments import OF_SPREAD, OfSample, unsupported_moments
 from disteconometrics.estimators.hurdle import HurdleResults, fit_hurdle
 from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
@@ -55,7 +55,8 @@ from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.held import ALL, Held
-from disteconometrics.inference.law_effects import Averaged, RowLaws, band, check_target
+from disteconometrics.inference.law_bands import band
+from disteconometrics.inference.law_effects import Averaged, RowLaws, check_target
 from disteconometrics.inference.law_functionals import Functional, is_analytic
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.recorded_laws import recorded_laws
@@ -327,15 +328,18 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         """The same on the scale of a flow."""
         return self.held.on(self.flow.support, flow.support)
 
-    def _unsupported(self, flow: SplineFlow, near: bool, law: Averaged) -> Mapping[str, str]:
+    def _unsupported(
+        self, flow: SplineFlow, near: bool, law: Averaged, asked: Collection[str]
+    ) -> Mapping[str, str]:
         """Kinds of moments of the averaged law that the rows do not support, with reasons."""
-        key = (near, flow.support)
+        spread = not set(OF_SPREAD).isdisjoint(asked)
+        key = (near, flow.support, spread)
         if key not in self._known_unsupported:
             rows: FlowRows = self.data_rows()
             solution, sample = self.undersmoothed if near else self.main, rows.on_line(self.flow.support)
             estimation = SplineEstimation(self.flow, solution, None, "HC0", sample, rows.sampling)
             seen = OfSample.of(self._outcomes(flow, solution), sample.weights, counts=sample.counts)
-            self._known_unsupported[key] = unsupported_moments(law, estimation, seen, len(rows.y))
+            self._known_unsupported[key] = unsupported_moments(law, estimation, seen, len(rows.y), spread)
         return self._known_unsupported[key]
 
     @cached_property

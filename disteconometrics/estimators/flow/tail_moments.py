@@ -22,7 +22,7 @@ from disteconometrics.inference.influence_functions import equal_rows
 from disteconometrics.inference.law_effects import Averaged, Estimation, estimates_of
 from disteconometrics.inference.law_functionals import MOMENTS
 
-__all__ = ["OfSample", "unsupported_moments"]
+__all__ = ["OF_SPREAD", "OfSample", "unsupported_moments"]
 
 OF_SPREAD = ("std", "var")
 FAR_MEAN, FAR_MEAN_OF_SPREAD = 4.0, 0.1  # errors of the sample's mean, and at least so many of its deviations
@@ -49,8 +49,13 @@ class OfSample(NamedTuple):
         return cls(mean, std, float(y.max()), equal_rows(w, counts))
 
 
-def unsupported_moments(law: Averaged, estimation: Estimation, seen: OfSample, rows: int) -> dict[str, str]:
-    """The kinds of moments of an averaged law that ``rows`` outcomes do not support, each with the reason."""
+def unsupported_moments(
+    law: Averaged, estimation: Estimation, seen: OfSample, rows: int, spread: bool
+) -> dict[str, str]:
+    """The kinds of moments of an averaged law that ``rows`` outcomes do not support, each with the reason.
+
+    Those of its ``spread`` are left out where nobody asks.
+    """
     answers = [law.functional((kind, ())) for kind in ("mean", "std")]
     if len(law.shares) == 1:  # one law for all rows
         answers = [a._replace(rows=np.zeros(rows)) for a in answers]
@@ -66,7 +71,7 @@ def unsupported_moments(law: Averaged, estimation: Estimation, seen: OfSample, r
         reason = f"the fitted std is {std:.3g}, the sample's {seen.std:.3g}"
     elif not error * np.sqrt(seen.size) <= LARGE_ERROR * std:
         reason = f"the error of the std is that of a kurtosis of {1 + 4 * seen.size * (error / std) ** 2:.0f}"
-    if not reason:
+    if not reason or not (of_mean or spread):
         return {}
     share = _share_beyond(law, seen, 1 if of_mean else 2)
     what = "E|y − mean|" if of_mean else "the variance"
