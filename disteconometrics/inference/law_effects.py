@@ -305,7 +305,8 @@ class Answer(NamedTuple):
     ``noise`` (n,) are rows that belong to its estimation whomever it speaks of, None where there are none;
     ``hidden`` is the share of rows in it of which records do not tell what is averaged; ``at_mass`` says that
     it is a quantile at a mass or near its ends, which has no standard error; ``beside`` are parts of it that
-    are, `beside_mass.RowsBesideMass` with their limits, () where these are not known.
+    are, `beside_mass.RowsBesideMass` with their limits, () where these are not known; ``beyond`` is the share
+    of its variance that is to come from outcomes farther out than the sample reaches.
     """
 
     value: float
@@ -315,6 +316,7 @@ class Answer(NamedTuple):
     hidden: float = 0.0
     at_mass: bool = False
     beside: tuple[Any, ...] | None = None
+    beyond: float = 0.0
 
     @property
     def has_error(self) -> bool:
