@@ -16,8 +16,8 @@ from disteconometrics.inference.law_functionals import Functional
 __all__ = ["check_finite", "checked", "hidden_rows", "is_withheld", "settled", "warn_unsupported"]
 
 # Share of squared influences beyond a sample's reach from which on limits are rough.  Of Theil's index in 500
-# rows it is .32 to .84 (nine tenths of samples) in log-normal laws with σ about .6, .43 to .51 with σ = .8, .17
-# with .3, and .11 to .40 in gamma laws
+# rows it is .32 to .84 (nine tenths of the samples) in log-normal laws with σ about .6, .43 to .51 with .8,
+# .17 with .3, and .11 to .40 in gamma laws
 MOST_BEYOND = 0.35
 
 
