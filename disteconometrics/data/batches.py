@@ -263,7 +263,7 @@ class FirstBatches:
 
 
 def stacked(batches: Sequence[Batch], levels: dict[int, tuple[Any, ...]]) -> Batch:
-    """Batches as one.  Raises: nothing."""
+    """One batch of several, at least one; levels by factor are those of all rows, or those that occur."""
 
     def joined(arrays: Sequence[Any]) -> Any:
         return None if arrays[0] is None else np.concatenate(arrays)

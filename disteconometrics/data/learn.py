@@ -192,7 +192,7 @@ def learn(
     offset: str | None = None,
     outcome: str = "binary",
     run: Run | None = None,
-    cache: str | None = "auto",
+    cache: Any = "auto",
     few: tuple[int, int] | None = None,
 ) -> StreamDesign:
     """Read a source once, and return the design, of a binary or numeric outcome, that its parts make.
@@ -238,7 +238,7 @@ def learn(
     return _designed(formula, asked, facts, source, others if parsed.has_dot else (), run, cache).hold(first)
 
 
-def _room(cache: str | None) -> float:
+def _room(cache: Any) -> float:
     """Bytes of the first reading that may be kept until the design is known."""
     return np.inf if cache == "memory" else stream.KEPT_BYTES if cache == "auto" else -1
 
@@ -377,7 +377,7 @@ def _designed(
     source: Source,
     dot: tuple[str, ...],
     run: Run,
-    cache: str | None,
+    cache: Any,
 ) -> StreamDesign:
     parsed = asked.parsed
     coded, successes = _outcome(facts, parsed, asked.outcome)

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 ROWS = 65_536  # of a table that is read at once
-CACHES = ("auto", "memory", None)  # where coded rows are between passes
+CACHES = ("auto", "memory", "disk", None)  # where coded rows are between passes
 PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many rows
 
 
@@ -339,12 +339,15 @@ def check_cache(cache: Any) -> None:
     --------
     >>> check_cache("memory")
     """
-    if not any(cache is known or (isinstance(cache, str) and cache == known) for known in CACHES):
-        raise OptionError(
-            f"cache={cache!r} is not known; use 'auto' (coded rows of a source stay in memory while they are "
-            "few), 'memory' (they stay), or None (they are read again for every pass). On a disk they would "
-            "take longer than to be read again."
-        )
+    if isinstance(cache, os.PathLike) or any(
+        cache is known or (isinstance(cache, str) and cache == known) for known in CACHES
+    ):
+        return
+    raise OptionError(
+        f"cache={cache!r} is not known; use 'auto' (coded rows of a source stay in memory while they are "
+        "few), 'memory' (they stay), 'disk' or a pathlib.Path (they are written into a temporary folder, "
+        "there), or None (they are read again for every pass)."
+    )
 
 
 def is_source(data: Any) -> bool:

@@ -26,6 +26,7 @@ from disteconometrics.data.batches import (
 )
 from disteconometrics.data.cells import Groups, Moments, Tally, cell_columns, three_points
 from disteconometrics.data.design import RowCount
+from disteconometrics.data.disk import BlockFile, TemporaryFolder, is_on_disk
 from disteconometrics.data.evaluate import Evaluator, Levels
 from disteconometrics.data.outcome import recode_outcome
 from disteconometrics.data.settle import factor_value
@@ -124,28 +125,31 @@ def _read_part(
 
 
 class _Kept(NamedTuple):
-    """The coded rows of a part, and which of those that it has they are (None: all)."""
+    """Coded rows of a part in blocks of such sizes, and which of the rows given they are (None: all)."""
 
-    blocks: list[Block]
+    blocks: list[Block] | BlockFile
+    sizes: list[int]
     given: int
-    used: Indices | None
+    used: Any  # bits
 
 
-def _kept_part(part: Part, reader: _Reader) -> _Kept:
+def _kept_part(part: Part, reader: _Reader, file: BlockFile | None = None) -> _Kept:
     """Code a part to keep it."""
-    return _kept(reader, ((len(table), batch) for table, batch in reader.batches(part)))
+    return _kept(reader, ((len(table), batch) for table, batch in reader.batches(part)), file)
 
 
-def _kept(reader: _Reader, batches: Iterable[tuple[int, Batch]]) -> _Kept:
-    """Code the batches of a part, each with the number of the rows that it was given."""
-    blocks, used, given = list[Block](), list[Indices](), 0
+def _kept(reader: _Reader, batches: Iterable[tuple[int, Batch]], file: BlockFile | None = None) -> _Kept:
+    """Code the batches of a part, each with the number of the rows that it was given, in memory or a file."""
+    blocks: list[Block] | BlockFile = [] if file is None else file
+    sizes, used = list[int](), [np.zeros(0, dtype=bool)]
     for rows, batch in batches:
+        used.append(np.zeros(rows, dtype=bool))
+        used[-1][batch.rows] = True
         if len(batch.rows):
             blocks.append(reader.coded(batch))
-            used.append(batch.rows + given)
-        given += rows
-    at = np.concatenate([np.zeros(0, dtype=np.intp), *used])
-    return _Kept(blocks, given, None if len(at) == given else at)
+            sizes.append(len(batch.rows))
+    at = np.concatenate(used)
+    return _Kept(blocks, sizes, len(at), None if at.all() else np.packbits(at))
 
 
 def _of_kept(
@@ -156,17 +160,15 @@ def _of_kept(
         return PartResult(function(iter(kept.blocks)), ())
     groups = [Groups(column) for column in columns]
     codes, given = [np.zeros((0, len(groups)), dtype=np.intp)], 0
+    used = np.ones(kept.given, bool) if kept.used is None else np.unpackbits(kept.used, count=kept.given)
     for table in tables_of(part, list(dict.fromkeys(columns))):
-        rows = np.arange(len(table))
-        if kept.used is not None:
-            first, end = np.searchsorted(kept.used, (given, given + len(table)))
-            rows = kept.used[first:end] - given
+        rows = np.flatnonzero(used[given : given + len(table)])
         if len(rows):
             codes.append(_codes(part, table, groups, rows))
         given += len(table)
     if given != kept.given:
         raise _changed(part)
-    cut = np.split(np.concatenate(codes), np.cumsum([len(block.y) for block in kept.blocks])[:-1])
+    cut = np.split(np.concatenate(codes), np.cumsum(kept.sizes)[:-1])
     grouped = (block._replace(groups=own) for block, own in zip(kept.blocks, cut, strict=False))
     return PartResult(function(grouped), tuple(g.values for g in groups))
 
@@ -215,10 +217,17 @@ class _Coded:
     place: Any = None
     is_open: bool = True
     first: FirstBatches | None = None  # of which they can be made
+    folder: TemporaryFolder | None = None  # that has them
 
     def __getstate__(self) -> dict[str, Any]:
         """They do not travel."""
-        return {"parts": [], "place": None, "is_open": self.is_open, "first": None}
+        return {**_Coded().__dict__, "is_open": self.is_open}
+
+    def drop(self) -> None:
+        """Let go of them."""
+        self.parts, self.first, self.is_open = [], None, False
+        if self.folder is not None:
+            self.folder.delete()
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +251,7 @@ class StreamDesign:
     zero_one: frozenset[str] = field(repr=False)  # columns of numbers that are 0 or 1 alone
     first: Sample = field(repr=False)
     run: Run = field(repr=False)
-    cache: str | None = "auto"
+    cache: Any = "auto"
     tally: Tally = field(default_factory=Tally, repr=False)
     floats: frozenset[str] = field(default=frozenset(), repr=False)  # columns of numbers not all whole
     readings: list[int] = field(default_factory=lambda: [1], repr=False)
@@ -360,7 +369,7 @@ class StreamDesign:
         if self.cache is None or not self.coded.is_open:
             return False
         size = 8 * (self.width + 3) * self.rows.used
-        return self.cache == "memory" or size <= KEPT_BYTES * self.run.keepers
+        return self.cache != "auto" or size <= KEPT_BYTES * self.run.keepers
 
     def _coded_parts(self) -> list[Any]:
         """What stands for the coded rows of every part, kept from the first reading or read once more."""
@@ -368,7 +377,9 @@ class StreamDesign:
         if self.coded.parts and self.coded.place == place:
             self.check_keys()
             return self.coded.parts
-        if first is not None and self.run.is_here:
+        if is_on_disk(self.cache):
+            self.coded.parts = self._written()
+        elif first is not None and self.run.is_here:
             self.check_keys()
             readers = enumerate(self._readers())
             self.coded.parts = [_kept(reader, first.parts.pop(i, [])) for i, reader in readers]
@@ -379,6 +390,15 @@ class StreamDesign:
         self.coded.place, self.coded.first = place, None
         return self.coded.parts
 
+    def _written(self) -> list[_Kept]:
+        """Code every part into a file."""
+        self.coded.folder = folder = TemporaryFolder(self.cache)
+        parts = zip(self.source.parts, self._readers(), strict=True)
+        calls = [(part, reader, folder.file(i)) for i, (part, reader) in enumerate(parts)]
+        found = list(self.run(_kept_part, calls, self.asked.names))
+        self.readings[0] += 1
+        return found
+
     def hold(self, first: FirstBatches) -> StreamDesign:
         """Make the coded rows, where they are kept, of what the first reading gave.  Returns: the design."""
         if self.keeps and self.compact is None and first.are_whole:
@@ -388,7 +408,7 @@ class StreamDesign:
     def end(self) -> int:
         """Keep no rows any more, unless cache="memory" says so.  Returns: how often the source was read."""
         if self.cache != "memory":
-            self.coded.parts, self.coded.first, self.coded.is_open = [], None, False
+            self.coded.drop()
         return self.readings[0]
 
     def check_keys(self) -> None:

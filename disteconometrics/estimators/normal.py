@@ -6,6 +6,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from os import PathLike
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -143,7 +144,7 @@ class NormalRegression(Specification):
         cov: CovarianceKind | None = None,
         use_t: bool | str = "auto",
         n_jobs: int | None = None,
-        cache: str | None = "auto",
+        cache: str | PathLike[str] | None = "auto",
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
     ) -> Any:
@@ -163,11 +164,13 @@ class NormalRegression(Specification):
         n_jobs : int or None
             joblib workers that read the parts of a source; numbers are the same whatever their number and
             backend.  A dask frame is worked on by the workers of its client, if there is one.
-        cache : {"auto", "memory"} or None
+        cache : {"auto", "memory", "disk"}, pathlib.Path or None
             Whether coded rows of a source stay where they are worked on, in place of a reading for every
             pass: this process, workers of dask, or each joblib worker that had to code them.  "auto": during
-            the fit, up to 100 MB in this process or in each worker of dask; "memory": as long as the result
-            lives; None: never.  Numbers are the same.
+            the fit, up to 100 MB in this process or in each worker of dask, never on a disk; "memory": as
+            long as the result lives; "disk": during the fit, in a temporary folder of this machine (a path:
+            inside that one), for sources that are slow to read, as text or a database; None: never.
+            Numbers are the same.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns
@@ -208,7 +211,7 @@ def _fit_rows(
     if not read.streamed and read.design.records is not None:
         by_t = isinstance(kind, Cluster) if use_t == "auto" else flag(use_t, "use_t")
         return fit_recorded(model, read, kind, by_t)
-    with threads_for(len(read.spec.names)):
+    with threads_for(len(read.spec.names)), read.let_go():
         rows, facts = _estimate(model, read, kind.columns if isinstance(kind, Cluster) else ())
         V, scale = rows.covariances(kind)
     return NormalResults(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import warnings
@@ -20,7 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import disteconometrics as de
+from disteconometrics.blocks import Block
 from disteconometrics.data import stream
+from disteconometrics.data.disk import BlockFile
 from disteconometrics.errors import DataError, FormulaError, MissingColumnError, NeedsRows, OptionError
 from disteconometrics.estimators.flow import source_rows
 
@@ -492,6 +495,21 @@ def test_every_kind_of_source_gives_the_fit_of_the_table(folder: Path, kind: str
     _same(ours, theirs)
 
 
+@pytest.mark.parametrize("wraps", [lambda f: f, lambda f: f.assign(more=1.0)], ids=["plain", "changed"])
+def test_a_dask_frame_reads_the_columns_asked_for_alone(folder: Path, wraps: Any) -> None:
+    seen = []
+
+    def read(path: Path, columns: Any = None) -> pd.DataFrame:
+        seen.append(columns and set(columns))
+        return pd.read_parquet(path, columns=columns)
+
+    frame = wraps(dd.from_map(read, sorted(folder.glob("*.parquet"))))
+    seen.clear()
+    de.Logit("y ~ x").fit(frame)
+    assert seen
+    assert all(columns == {"x", "y"} for columns in seen)
+
+
 ORDERS: dict[str, Callable[[Path, pd.DataFrame], Any]] = {
     "folder": lambda p, t: p,
     "dataset": lambda p, t: ds.dataset(p),
@@ -566,12 +584,12 @@ def test_bits_depend_on_the_parts_alone(folder: Path) -> None:
         res = model.fit(data, cov=cov, cache=cache, n_jobs=jobs)
         readings.append(res.facts.readings)
         found[type(data).__name__, cache, jobs] = _bits(res)
-        assert ("coded rows were kept" in str(res.summary())) == (cache == "memory")
+        assert ("coded rows were kept" in str(res.summary())) == (cache in ("memory", "disk"))
 
-    for cache in ("auto", "memory", None):
+    for cache in ("auto", "memory", None, "disk"):
         fitted(folder, cache)
         fitted(frame, cache)
-    for cache in ("memory", None):
+    for cache in ("memory", None, "disk"):
         fitted(folder, cache, 2)
     density = de.FlowDensity("x ~ g", flow=SHAPE, base="normal")
     one, two = (density.fit(folder, n_jobs=n) for n in (None, 2))
@@ -583,6 +601,8 @@ def test_bits_depend_on_the_parts_alone(folder: Path) -> None:
         for cache in ("memory", None):
             fitted(frame, cache)
             assert found.pop(("DataFrame", cache, None)) == ours, cache
+        with pytest.raises(OptionError, match="workers of dask"):
+            model.fit(frame, cache="disk")
     np.random.set_state(state)  # noqa: NPY002
     kept, rest = readings[2:4], readings[:2] + readings[4:6]
     assert max(kept) < min(rest)
@@ -601,9 +621,60 @@ def test_kept_rows_stay_as_long_as_is_asked(folder: Path, monkeypatch: pytest.Mo
     assert (held.with_cov("HC3").bse == few.with_cov("HC3").bse).all()
     assert held.rows.readings == before
     assert few.rows.readings > before
-    for cache in ("disk", 3, ["memory"], True):
+    for cache in ("disc", 3, ["memory"], True):
         with pytest.raises(OptionError, match="cache="):
             de.Logit(PLAIN).fit(folder, cache=cache)
+
+
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.IncidentalParametersWarning")
+@pytest.mark.parametrize("formula", ["y ~ x + g", "y ~ x + C(k)"])  # of which codes of a factor are kept
+def test_rows_on_a_disk_go_with_the_fit(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, formula: str
+) -> None:
+    model, room = de.Logit(formula), tmp_path_factory.mktemp("room")
+    found = model.fit(folder, cov=de.Cluster("k"), cache=room)
+    again = model.fit(folder, cov=de.Cluster("k"), cache=None)
+    assert (found.bse == again.bse).all()
+    assert found.facts.readings < again.facts.readings
+    assert not list(room.iterdir())
+    assert (found.with_cov("HC3").bse == again.with_cov("HC3").bse).all()
+    for error in (KeyboardInterrupt, ValueError):
+        with monkeypatch.context() as m:
+
+            def ends(*_: Any, error: type[BaseException] = error) -> None:
+                assert list(room.iterdir())
+                raise error
+
+            m.setattr("disteconometrics.estimators.binary.results.covariance", lambda *a, **k: ends())
+            with pytest.raises(error):
+                model.fit(folder, cache=room)
+        assert not list(room.iterdir())
+
+
+def test_a_disk_that_takes_no_rows_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = tmp_path / "room"
+    with pytest.raises(OptionError, match=r"room' \(No such file or directory\).*cache=None"):
+        de.Logit(PLAIN).fit(folder, cache=room)
+    room.mkdir()
+    write = np.lib.format.write_array
+
+    def full(file: Any, *args: Any, **options: Any) -> None:
+        write(file, *args, **options)
+        if file.tell() > 5_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("numpy.lib.format.write_array", full)
+    with pytest.raises(OptionError, match=r"No space left on device.*what was written is deleted"):
+        de.Logit(PLAIN).fit(folder, cache=room)
+    assert not list(room.iterdir())
+    monkeypatch.undo()
+    blocks = BlockFile(str(room / "gone"))
+    blocks.append(Block(np.ones(2), np.ones((2, 1))))
+    (room / "gone").write_bytes((room / "gone").read_bytes()[:-1])
+    with pytest.raises(DataError, match="can no longer be read"):
+        list(blocks)
 
 
 @pytest.mark.slow
