@@ -551,6 +551,10 @@ class AveragedAnswers(TakesWords):
         -----
         InfiniteMomentWarning
             If the fitted tail is too heavy for a functional.
+        LeverageWarning
+            If five of at least 500 rows carry 70 % of the variance of a coefficient: its limits are rough.
+        HeavyTailWarning
+            As in `effect`.
         AtMassWarning
             If quantiles are near F at the ends of a mass, in many rows at once: they have no error here, and
             limits in `effect`.

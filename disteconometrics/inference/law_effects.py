@@ -306,7 +306,7 @@ class Answer(NamedTuple):
     ``hidden`` is the share of rows in it of which records do not tell what is averaged; ``at_mass`` says that
     it is a quantile at a mass or near its ends, which has no standard error; ``beside`` are parts of it that
     are, `beside_mass.RowsBesideMass` with their limits, () where these are not known; ``beyond`` is the share
-    of its variance that is to come from outcomes farther out than the sample reaches.
+    of its variance that comes from outcomes farther out than the sample reaches, ``few`` that of five rows.
     """
 
     value: float
@@ -317,6 +317,7 @@ class Answer(NamedTuple):
     at_mass: bool = False
     beside: tuple[Any, ...] | None = None
     beyond: float = 0.0
+    few: float = 0.0
 
     @property
     def has_error(self) -> bool:

@@ -80,6 +80,7 @@ STEPPED = ("mean", "q", "difference", "ratio", "prob", "var", "std", *INEQUALITY
 SPREADS = ("var", "std", *INEQUALITY)  # whose influence at an outcome between two ends is not known
 FREE_PIECES = 3  # at least between quantiles that are knots, of contrasts of what bends or moves the shape
 WIDE = 20.0  # times the median width of a density, from which on a row weighs no more in a step
+FIVE, ENOUGH = 5, 500  # rows that few are, of at least so many
 LAWS = 2_000  # rows, evenly spaced, whose laws say how large squares of an influence are to be
 ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
 STEP = 1e-4  # standard deviations of a numeric derivative
@@ -143,6 +144,13 @@ class _Step(NamedTuple):
     rows: Array | None = None
     scale: Array | None = None
     beyond: Array | None = None
+
+    def few(self, j: int) -> float:
+        """The share of the squares of rows with weights j that five rows carry; zero where they are few."""
+        if self.rows is None or len(self.rows) < ENOUGH:
+            return 0.0
+        squares = np.square(self.rows[:, j])
+        return float(np.partition(squares, -FIVE)[-FIVE:].sum() / (squares.sum() or 1.0))
 
     def applied(self, a: Answer, j: int) -> Answer:
         """An answer after the step with weights j; as it is where there is none."""
@@ -553,7 +561,7 @@ class VariableEffects:
                     left = residual(values - value * x, Z, self.shares)
                     plain = Answer(value, found.sums[j], W[:, j] * left)
                 plain = plain._replace(hidden=self._hidden(f, W[:, j] * x, untold), beside=self._gone(f))
-                out[v][1].append(step.applied(plain, j))
+                out[v][1].append(step.applied(plain, j)._replace(few=step.few(j)))
         return out
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, stats
 
 import disteconometrics as de
-from disteconometrics.errors import HeavyTailWarning
+from disteconometrics.errors import HeavyTailWarning, LeverageWarning
 from disteconometrics.inference.relative_influence import INEQUALITY, expected_squares
 from disteconometrics.inference.variable_effects import VariableEffects
 
@@ -101,3 +101,20 @@ def test_tails_that_decide_an_error_are_told() -> None:
         warnings.simplefilter("error")
         light.effect("x", -0.5, 0.5, list(INEQUALITY), on="y")
         heavy.effect("x", -0.5, 0.5, "var_log", on="y")
+
+
+def test_coefficients_that_rest_on_few_rows_are_told() -> None:
+    """Of a log-normal covariate that moves the spread, in nine of ten samples; not of a normal one.
+
+    The share that is compared with .7 is .79 in half of 30 samples, and at most .61 in 95 % of those of a
+    normal covariate.
+    """
+    rng = np.random.default_rng(11)
+    x, e = rng.normal(size=500), rng.standard_t(5, size=500)
+    u = np.exp(0.8 * x)
+    for name, y, told in (("u", 0.8 * x + (0.5 + 0.2 * u) * e, True), ("x", 0.8 * x + e, False)):
+        res = de.FlowDensity(f"y ~ {name}").fit({"y": y, "u": u, "x": x})
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            res.effects()
+        assert told == any(issubclass(w.category, LeverageWarning) for w in found)
