@@ -63,8 +63,8 @@ def _warn_few(shares: Sequence[tuple[str, float]]) -> None:
         names, most = ", ".join(dict.fromkeys(n for n, _ in rough)), max(share for _, share in rough)
         hint = "derivative() and effect() are less so; or take the variable's logarithm"
         text = (
-            f"Limits of best linear coefficients on {names} are rough: five rows carry up to {most:.0%} of the "
-            f"variance; {hint}."
+            f"Limits of best linear coefficients on {names} are rough: five rows have up to {most:.0%} of "
+            f"the variance; {hint}."
         )
         warn_user(LeverageWarning(text, hint=hint))
 
