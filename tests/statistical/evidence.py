@@ -200,8 +200,8 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(FLOWS, "", "W", table=1, labels=2),
     ),
 }
-# What studies of averages by group have of every law: which rows of its page are an answer's.  Margins for the
-# population are numbers of `effects` and `derivative` too, with their errors (`contracts/test_answers.py`).
+# What studies of averages by group have of every law: which rows of its page are an answer's.  Margins for
+# the population are numbers of `effects` and `derivative` too (`contracts/test_answers.py`).
 MARGINS, SLOPE_OF_GROUPS = "margin$|x, g = b.* less", ", x, g = [ab](?!.*effect)"
 OF_GROUPS = {
     "functionals": r"functional$|(mean|\]), g = b less",
