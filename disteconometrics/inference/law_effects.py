@@ -371,9 +371,8 @@ def estimates_of(
     if known.any():
         of = [a for a, k in zip(answers, known, strict=True) if k]
         any_rows = target == "population" or any(a.noise is not None for a in of)
-        rows = np.array([a.of(target) for a in of]).T if any_rows else None
-        G = np.array([a.gradient for a in of])
-        V[np.ix_(known, known)] = estimation.covariance(values[known], G, rows)
+        rows, G = np.array([a.of(target) for a in of]).T, np.array([a.gradient for a in of])
+        V[np.ix_(known, known)] = estimation.covariance(values[known], G, rows if any_rows else None)
     named = tuple(map(functional_name, names))
     return Estimates(named, values, V, estimation.df, clusters=estimation.clusters)
 

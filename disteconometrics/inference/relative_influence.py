@@ -16,11 +16,13 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Mask, as_floats
 from disteconometrics.distributions.scores import crps
+from disteconometrics.inference.law_effects import RowLaws, row_values
 
-__all__ = ["INEQUALITY", "Squares", "expected_squares", "relative_influence"]
+__all__ = ["INEQUALITY", "Squares", "expected_squares", "reach", "relative_influence"]
 
 INEQUALITY = ("gini", "theil", "mld", "var_log")
 INSIDE, OUTSIDE = 48, 16  # nodes between the two quantiles, and beyond either
+LAWS = 1_000  # rows, evenly spaced, whose laws are asked
 FARTHER = 1000.0  # times as rare as these quantiles, where averages end
 
 
@@ -31,22 +33,23 @@ class Squares(NamedTuple):
     beyond: Array
 
 
-def relative_influence(kind: str, law: Any, y: Array, mean: Array, value: Array, mld: Array | None) -> Array:
-    """The influence function (n,) of a measure at outcomes y (n,) of laws with these means and values (n,).
+def relative_influence(kind: str, laws: RowLaws, y: Array, values: Array) -> Array:
+    """The influence function (n,) of a measure with these values at outcomes y (n,) of rows.
 
-    That of the Gini is by E|y − Y| = CRPS + G·mean.  ``mld`` (n,) is needed for ``mld`` and ``var_log``.
-
-    Examples
-    --------
-    >>> from disteconometrics import Uniform
-    >>> law, one = Uniform(np.zeros(2), 2.0), np.ones(2)
-    >>> relative_influence("gini", law, np.array([0.5, 1.0]), one, one / 3, None).round(4)
-    array([ 0.125 , -0.1667])
+    That of the Gini is by E|y − Y| = CRPS + G·mean.
     """
+    mean, mld = _moments(kind, laws)
     u = y / mean
     if kind == "gini":
-        return as_floats(crps(law, y)) / mean - value * u
-    return _smooth_influence(kind, u, value, mld)
+        return as_floats(crps(laws.law, y)) / mean - values * u
+    return _smooth_influence(kind, u, values, mld)
+
+
+def _moments(kind: str, laws: RowLaws) -> tuple[Array, Array | None]:
+    """Means of rows (n,), and their mean logarithmic deviations where the influence needs them."""
+    zero = np.zeros((laws.size, 1))
+    mld = row_values(laws, ("mld", ()), zero).values if kind in ("mld", "var_log") else None
+    return row_values(laws, ("mean", ()), zero).values, mld
 
 
 def _smooth_influence(kind: str, u: Array, value: Array, mld: Array | None) -> Array:
@@ -60,11 +63,13 @@ def _smooth_influence(kind: str, u: Array, value: Array, mld: Array | None) -> A
 def expected_squares(
     kind: str, law: Any, mean: Array, value: Array, mld: Array | None, size: float
 ) -> Squares:
-    """Averages of the squared influence under laws of n rows; see `relative_influence`.
+    """Averages of the squared influence under laws of n rows.
 
     Parameters
     ----------
-    kind, law, mean, value, mld : as there.
+    kind : one of `INEQUALITY`; law : of the rows.
+    mean, value, mld : (n,) float64 arrays, mean, measure and mean logarithmic deviation, which ``mld`` and
+        ``var_log`` need.
     size : float, observations of the sample.
 
     Examples
@@ -87,6 +92,32 @@ def expected_squares(
             psi = _smooth_influence(kind, u, value[:, None], None if mld is None else mld[:, None])
         squares = np.square(psi) * w
     return Squares(squares[:, inside].sum(axis=1), squares[:, ~inside].sum(axis=1))
+
+
+def reach(
+    kind: str, laws: RowLaws, values: Array, A: Array, rows: Array, shares: Array, size: float
+) -> tuple[Array, Array]:
+    """How much larger rows A·ψ (n, m) are to be in errors, and the share of squares where they do not reach.
+
+    Parameters
+    ----------
+    kind : one of `INEQUALITY`; laws : of n rows with its ``values`` (n,).
+    A, rows : (n, m) float64 arrays, weights of the rows, and these times the influence.
+    shares : (n,) float64 array, of the rows in what is averaged.
+    size : float, observations there.
+    """
+    some = np.flatnonzero(A.any(axis=1))
+    some = some[:: max(1, len(some) // LAWS)]
+    own = laws.take(some)
+    mean, mld = _moments(kind, own)
+    near, beyond = expected_squares(kind, own.law, mean, values[some], mld, size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        each = np.square(A) / shares[:, None]  # so that copies of a row count as rows
+        total = np.nansum(np.square(rows) / shares[:, None], axis=0)
+        expected = (near @ each[some]) * (np.nansum(each, axis=0) / each[some].sum(axis=0))
+        scale = np.sqrt(np.fmax(1.0, expected / total))
+        share = (beyond @ each[some]) / ((near + beyond) @ each[some])
+    return np.where(np.isfinite(scale), scale, 1.0), share
 
 
 def _levels(size: float) -> tuple[Array, Array, Mask]:

@@ -59,7 +59,7 @@ from disteconometrics.inference.beside_mass import (
 from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_effects import Answer, Estimation, RowLaws, RowValues, row_values
 from disteconometrics.inference.law_functionals import Functional
-from disteconometrics.inference.relative_influence import INEQUALITY, expected_squares, relative_influence
+from disteconometrics.inference.relative_influence import INEQUALITY, reach, relative_influence
 from disteconometrics.inference.representers import HEAP, hat_knots, hats, representer, residual
 
 __all__ = [
@@ -81,7 +81,6 @@ SPREADS = ("var", "std", *INEQUALITY)  # whose influence at an outcome between t
 FREE_PIECES = 3  # at least between quantiles that are knots, of contrasts of what bends or moves the shape
 WIDE = 20.0  # times the median width of a density, from which on a row weighs no more in a step
 FIVE, ENOUGH = 5, 500  # rows that few are, of at least so many
-LAWS = 2_000  # rows, evenly spaced, whose laws say how large squares of an influence are to be
 ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
 STEP = 1e-4  # standard deviations of a numeric derivative
 
@@ -313,32 +312,7 @@ class VariableEffects:
     def _of_inequality(self, kind: str, values: Array) -> Array:
         """The influence function (n,) of a measure of inequality."""
         assert self.seen is not None
-        y, mean = self.seen.outcome, self._values(("mean", ()))
-        return relative_influence(kind, self._own.law, y, mean, values, self._mld(kind))
-
-    def _mld(self, kind: str) -> Array | None:
-        """The mean logarithmic deviation of each row (n,), for measures whose influence needs it."""
-        return self._values(("mld", ())) if kind in ("mld", "var_log") else None
-
-    def _reach(self, kind: str, A: Array, rows: Array, values: Array) -> tuple[Array, Array]:
-        """How much larger rows (n, m) are to be in errors, and the share of squares where they do not reach.
-
-        Both are of weights A (n, m) and the laws of some rows; see `relative_influence`.
-        """
-        assert self.seen is not None
-        some = np.flatnonzero(A.any(axis=1))
-        some = some[:: max(1, len(some) // LAWS)]
-        inside = self.seen.size * float(self.every[self.shares > 0].sum())
-        mean, mld = self._values(("mean", ())), self._mld(kind)
-        own = mean[some], values[some], None if mld is None else mld[some]
-        near, beyond = expected_squares(kind, self._own.take(some).law, *own, inside)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            each = np.square(A) / self.shares[:, None]  # so that copies of a row count as rows
-            total = np.nansum(np.square(rows) / self.shares[:, None], axis=0)
-            expected = (near @ each[some]) * (np.nansum(each, axis=0) / each[some].sum(axis=0))
-            scale = np.sqrt(np.fmax(1.0, expected / total))
-            share = (beyond @ each[some]) / ((near + beyond) @ each[some])
-        return np.where(np.isfinite(scale), scale, 1.0), share
+        return relative_influence(kind, self._own, self.seen.outcome, values)
 
     def _values(self, functional: Functional) -> Array:
         """A functional of the law of each row (n,)."""
@@ -367,7 +341,8 @@ class VariableEffects:
             sums = found.sums if products is None else products(rows)
         if functional[0] not in INEQUALITY:
             return _Step(sums, rows)
-        return _Step(sums, rows, *self._reach(functional[0], A, rows, found.values))
+        inside = self.seen.size * float(self.every[self.shares > 0].sum())
+        return _Step(sums, rows, *reach(functional[0], self._own, found.values, A, rows, self.shares, inside))
 
     def _stepped(
         self,

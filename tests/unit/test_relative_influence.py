@@ -11,8 +11,8 @@ from scipy import integrate, stats
 
 import disteconometrics as de
 from disteconometrics.errors import HeavyTailWarning, LeverageWarning
+from disteconometrics.inference import variable_effects
 from disteconometrics.inference.relative_influence import INEQUALITY, expected_squares
-from disteconometrics.inference.variable_effects import VariableEffects
 
 SIGMA, SIZE = 0.5, 300.0
 VALUES = {
@@ -66,7 +66,7 @@ def test_errors_are_those_of_the_rows_or_larger(monkeypatch: pytest.MonkeyPatch)
     res = de.FlowDensity("log(y) ~ x + d").fit(sample(0.4, seed=3))
     new = res.effects(list(INEQUALITY), on="y").estimates
     monkeypatch.setattr(
-        VariableEffects, "_reach", lambda self, kind, A, rows, values: (np.ones(A.shape[1]), 0 * A[0])
+        variable_effects, "reach", lambda kind, laws, v, A, *more: (np.ones_like(A[0]), 0 * A[0])
     )
     old = res.effects(list(INEQUALITY), on="y").estimates
     np.testing.assert_array_equal(new.values, old.values)
