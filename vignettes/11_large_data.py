@@ -87,7 +87,7 @@ print(density.summary())
 # called. `n_jobs=` reads the parts of a folder by joblib; a dask frame is worked on by the workers of its
 # client. Sums are taken part by part in their order, so the bits do not depend on the workers.
 #
-# Coded rows stay in memory during the fit where they are few: up to 100 MB in this process, or in each worker
+# Coded rows stay in memory during the fit where they are few: up to 200 MB in this process, or in each worker
 # of dask. `cache="memory"` keeps more of them, as long as the result lives, so that further covariances need
 # no reading either, but of clusters; `cache=None` keeps nothing; `cache="disk"` writes them into a temporary
 # folder for the time of the fit (a `pathlib.Path`: inside that one), which pays where the source is slow to read,

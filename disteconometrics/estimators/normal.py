@@ -167,7 +167,7 @@ class NormalRegression(Specification):
         cache : {"auto", "memory", "disk"}, pathlib.Path or None
             Whether coded rows of a source stay where they are worked on, in place of a reading for every
             pass: this process, workers of dask, or each joblib worker that had to code them.  "auto": during
-            the fit, up to 100 MB in this process or in each worker of dask, never on a disk; "memory": as
+            the fit, up to 200 MB in this process or in each worker of dask, never on a disk; "memory": as
             long as the result lives; "disk": during the fit, in a temporary folder of this machine (a path:
             inside that one), for sources that are slow to read, as text or a database; None: never.
             Numbers are the same.
@@ -262,7 +262,7 @@ class NormalRows(FitRows):
 
     def covariances(self, kind: CovarianceKind) -> tuple[Covariance, Covariance]:
         """Covariances of the coefficients, with s² = RSS/(n − k) where it is nonrobust, and of σ."""
-        V = covariance(self.equation, kind, codes=self.codes, order=self.order)
+        V = covariance(self.equation, kind, self.sampling)
         if kind == "nonrobust":
             n, k = self.equation.observations, len(self.equation.inner)
             factor = n / (n - k)
@@ -271,7 +271,7 @@ class NormalRows(FitRows):
             V = replace(V, matrix=V.matrix * factor, inner=inner, note=note)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is to say about clusters has been said
-            return V, covariance(self.scale, kind, codes=self.codes, order=self.order)
+            return V, covariance(self.scale, kind, self.sampling)
 
     def shared(self, V: Covariance, variance: float, kind: CovarianceKind) -> Array:
         """Covariances (k,) of σ̂ with the coefficients, in the coordinates of ``V.inner``.
@@ -289,14 +289,11 @@ class NormalRows(FitRows):
     def _cross_of_rows(self, kind: CovarianceKind) -> Array:
         k = len(self.equation.inner)
         parts = (replace(self.equation, basis=None), self.scale)
-        rows = estimation_rows(parts, np.eye(k + 1), kind, self.codes)
+        rows = estimation_rows(parts, np.eye(k + 1), kind, self.sampling)
         params = np.concatenate([e.params for e in self.equations])
-        copies = self.scaled_weights if self.frequency else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is to say about clusters has been said
-            joint = influence_covariance(
-                params, None, rows, kind, codes=self.codes, order=self.order, copies=copies
-            )
+            joint = influence_covariance(params, None, rows, kind, self.sampling)
         return np.asarray(joint[:k, k])
 
 

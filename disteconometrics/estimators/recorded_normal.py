@@ -77,7 +77,7 @@ class RecordedRows(FitRows):
             For HC2 and HC3: rows have no single leverage.
         """
         refuse_leverages(kind, "recorded outcomes, whose rows")
-        return covariance(self.equation, kind, codes=self.codes, order=self.order)
+        return covariance(self.equation, kind, self.sampling)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.parts import PartRunner
+from disteconometrics.inference.sampling import Sampling
 from disteconometrics.inference.survey import Survey, SurveyDesign, design_of
 
 __all__ = [
@@ -374,6 +375,12 @@ class FitRows(CountedRows):
         A column that is not to be ``whole`` may have missing values.
         """
         return self.design.column(name, role, whole=whole)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the rows that count were drawn, with the weights (n,) of all; those of a source stay there."""
+        weights = None if self.streamed else self.weights
+        return Sampling(self.codes, self.order, weights, self.design.spec.weight_type)
 
     def codes(self, columns: Sequence[str] | Survey) -> Any:
         """Cluster codes (m,) of the rows that count, and the number of clusters; of a `Survey` its design.

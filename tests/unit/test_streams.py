@@ -554,6 +554,25 @@ def test_dictionaries_without_an_order_sort_by_value(tmp_path: Path) -> None:
     _same(de.Logit(PLAIN).fit(tmp_path), de.Logit(PLAIN).fit(TABLE))
 
 
+def test_names_that_start_with_a_bar_or_a_dot_are_no_data(folder: Path) -> None:
+    for place in ("_temporary/0", ".checkpoints", "more.parquet"):
+        (folder / place).mkdir(parents=True)
+        _cut()[0].to_parquet(folder / place / "part.parquet", index=False)
+    _cut()[0].to_parquet(folder / "_old.parquet", index=False)
+    (folder / ".part0.parquet").write_bytes(b"none")
+    _same(de.Logit(PLAIN).fit(folder), de.Logit(PLAIN).fit(pd.concat([_cut()[0], TABLE], ignore_index=True)))
+
+
+def test_nullable_whole_numbers_of_files_stay_exact(tmp_path: Path) -> None:
+    """2**60 and 2**60 + 1 are one float."""
+    table = TABLE.assign(d=(TABLE.d + 2**60).astype("Int64").where(TABLE.x < 1))
+    for i, part in enumerate(_cut(table)):
+        part.to_parquet(tmp_path / f"{i}.parquet", index=False)
+    ours, theirs = (de.Logit(WHOLE).fit(t) for t in (tmp_path, table))
+    assert len(ours.params) == 4
+    _same(ours, theirs)
+
+
 @pytest.mark.parametrize("model", [de.Logit("y ~ x + u + g"), de.NormalRegression("u ~ x + y + g")])
 @pytest.mark.parametrize("cov", ["nonrobust", "HC1", de.Cluster("k")], ids=str)
 def test_few_readings(many: pd.DataFrame, model: Any, cov: Any) -> None:
@@ -624,6 +643,30 @@ def test_kept_rows_stay_as_long_as_is_asked(folder: Path, monkeypatch: pytest.Mo
     for cache in ("disc", 3, ["memory"], True):
         with pytest.raises(OptionError, match="cache="):
             de.Logit(PLAIN).fit(folder, cache=cache)
+
+
+@pytest.mark.parametrize("weights", [None, "sampling", "frequency"])
+@pytest.mark.parametrize("formula", ["y ~ x + u + g", "y ~ x * u + C(k)"])
+def test_a_small_source_is_fitted_as_a_table_is(
+    many: pd.DataFrame, formula: str, weights: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passes for the score alone, whether rows are kept or not, and by whoever; a factor as codes too."""
+    monkeypatch.setattr(stream, "KEPT_BYTES", 10**8)
+    table = pd.concat([many] * 10, ignore_index=True)
+    table["k"], table["c"] = np.arange(len(table)) % 12, np.arange(len(table)) // 900
+    for i, part in enumerate(_cut(table, 4_000, 56_000)):
+        part.to_parquet(tmp_path / f"{i}.parquet", index=False)
+    model = de.Logit(formula, weights=weights and "w", weight_type=weights)
+    cov = de.Cluster("c")
+    fits = [
+        model.fit(tmp_path, cov=cov, cache=c, n_jobs=n)
+        for c, n in ((None, 2), ("memory", None), ("auto", 1), ("disk", 1))
+    ]
+    assert len({_bits(fit) for fit in fits}) == 1
+    theirs = model.fit(table, cov=cov)
+    assert fits[1].facts.readings == 2 < fits[0].facts.readings  # of the clusters besides
+    _same(fits[1], theirs)
+    _same(fits[1].with_cov("HC1"), theirs.with_cov("HC1"))
 
 
 @pytest.mark.filterwarnings("ignore::disteconometrics.errors.IncidentalParametersWarning")
@@ -716,6 +759,24 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "no path": (lambda p: de.Logit(PLAIN).fit(p / "none.parquet"), DataError, "is no file"),
     "an address": (lambda p: de.Logit(PLAIN).fit("s3://b/x.parquet"), OptionError, "pyarrow.dataset"),
     "no Parquet": (lambda p: de.Logit(PLAIN).fit(__file__), OptionError, "is no Parquet file"),
+    "a folder without Parquet": (
+        lambda p: de.Logit(PLAIN).fit(Path(__file__).parent),
+        DataError,
+        r"read a CSV",
+    ),
+    "a column twice": (
+        lambda p: (
+            pq.write_table(pa.table([TABLE.y, TABLE.x, TABLE.z], names=["y", "x", "x"]), p / "part0.parquet"),
+            de.Logit("y ~ x").fit(p),
+        ),
+        DataError,
+        "'x' is a duplicate",
+    ),
+    "a dot over other columns": (
+        lambda p: (_cut()[0].assign(v=1.0).to_parquet(p / "q.parquet"), de.Logit("y ~ .").fit(p)),
+        DataError,
+        "differ in 'v'",
+    ),
     "no column": (lambda p: de.Logit("y ~ xx").fit(p), MissingColumnError, "'xx'"),
     "a lag": (lambda p: de.Logit("y ~ lag(x)").fit(p), NeedsRows, "row before"),
     "a learnt transform": (lambda p: de.Logit("y ~ bs(x, df=4)").fit(p), NeedsRows, "learns from all rows"),

@@ -122,7 +122,7 @@ class BinaryEstimator(Specification):
         cache : {"auto", "memory", "disk"}, pathlib.Path or None
             Whether coded rows of a source stay where they are worked on, in place of a reading for every
             pass: this process, workers of dask, or each joblib worker that had to code them.  "auto": during
-            the fit, up to 100 MB in this process or in each worker of dask, never on a disk; "memory": as
+            the fit, up to 200 MB in this process or in each worker of dask, never on a disk; "memory": as
             long as the result lives; "disk": during the fit, in a temporary folder of this machine (a path:
             inside that one), for sources that are slow to read, as text or a database; None: never.
             Numbers are the same.

@@ -100,7 +100,7 @@ def fit_binary_rows(
         rows, facts, infinite = estimate(model, read, maxiter=maxiter, clusters=clusters)
         if rows.penalised is not None:
             check_options(kind, use_t)
-        V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
+        V = covariance(rows.equation, kind, rows.sampling)
     return BinaryResults(
         model=model,
         spec=rows.spec,
@@ -164,7 +164,7 @@ class BinaryResults(BinaryAnswers, LikelihoodTests, FittedResult):
         kind = resolve_kind(cov, self.model.weight_type, surveys=True)
         if self.facts.penalty is not None:
             check_options(kind, self.use_t if use_t is None else use_t)
-        return {"covariance": covariance(rows.equation, kind, codes=rows.codes, order=rows.order)}
+        return {"covariance": covariance(rows.equation, kind, rows.sampling)}
 
     # ---- fit -----------------------------------------------------------------------------------------------
 

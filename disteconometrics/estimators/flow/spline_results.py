@@ -295,9 +295,7 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         rows: FlowRows = self.data_rows()
         solution = self.undersmoothed if near else self.main
         s = rows.on_line(self.flow.support)
-        estimation = replace(
-            self._given_rows(solution), kind=self.kind, sample=s, codes=rows.codes, order=rows.order
-        )
+        estimation = replace(self._given_rows(solution), kind=self.kind, sample=s, sampling=rows.sampling)
         read = self._read(names, on, near)
         bent = partial(self.flow.bent, rows.X, self.spec.names)
         weights, scenario = rows.sample.weights, rows.scenario()
@@ -335,7 +333,7 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         if key not in self._known_unsupported:
             rows: FlowRows = self.data_rows()
             solution, sample = self.undersmoothed if near else self.main, rows.on_line(self.flow.support)
-            estimation = SplineEstimation(self.flow, solution, None, "HC0", sample, rows.codes, rows.order)
+            estimation = SplineEstimation(self.flow, solution, None, "HC0", sample, rows.sampling)
             seen = OfSample.of(self._outcomes(flow, solution), sample.weights, counts=sample.counts)
             self._known_unsupported[key] = unsupported_moments(law, estimation, seen, len(rows.y))
         return self._known_unsupported[key]

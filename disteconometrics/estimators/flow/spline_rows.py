@@ -107,7 +107,7 @@ class FlowRows(FitRows):
 
     def _covariance(self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth) -> Covariance:
         solution = _solution(smooth, np.zeros((0, 0)))
-        return coefficient_covariance(flow, solution, self.sample, kind, self.codes, self.order)
+        return coefficient_covariance(flow, solution, self.sample, kind, self.sampling)
 
     @on_one_thread
     def _matrix(self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth) -> Array:
@@ -227,7 +227,7 @@ def fit_rows(
     outcome, X = spec.outcome.name, spec.without_constant(read.X)
     records, groups = checks.inexact(read.design.records, support), _groups(spec.names)
     counts = read.weights if read.frequency else None
-    enough = checks.check_rows(y, counts, X.shape[1], outcome)
+    enough = checks.check_rows(y, counts, X.shape[1], outcome, records is not None)
     checks.check_support(y, support, outcome, records)
     own = SplineSample(y, X, groups, read.scaled_weights, read.frequency, support, records=records)
     sample = own.on_line()
