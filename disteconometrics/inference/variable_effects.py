@@ -536,7 +536,8 @@ class VariableEffects:
                     left = residual(values - value * x, Z, self.shares)
                     plain = Answer(value, found.sums[j], W[:, j] * left)
                 plain = plain._replace(hidden=self._hidden(f, W[:, j] * x, untold), beside=self._gone(f))
-                out[v][1].append(step.applied(plain, j)._replace(few=step.few(j)))
+                few = 0.0 if f[0] in SPREADS else step.few(j)  # of spreads it tells nothing of their limits
+                out[v][1].append(step.applied(plain, j)._replace(few=few))
         return out
 
 
