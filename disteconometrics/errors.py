@@ -221,7 +221,7 @@ class HeavyTailWarning(DisteconometricsWarning):
 
 
 class LeverageWarning(DisteconometricsWarning):
-    """The law of a row far out in the covariates is so wide that averages over the rows follow it."""
+    """Rows far out in the covariates decide an answer: their laws are wide, or its variance is theirs."""
 
 
 class SmallSampleWarning(DisteconometricsWarning):

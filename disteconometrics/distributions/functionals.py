@@ -250,6 +250,7 @@ _RULES: dict[str, tuple[str, Callable[..., bool]]] = {
     "poverty_gap": ("a line above zero", lambda line: line.share > 0),
     "fgt": ("a power of at least zero and a line above zero", lambda a, line: a >= 0 and line.share > 0),
 }
+OF_DATA = ("numpy", "scipy", "pandas", "statistics", "builtins")  # modules whose functions take data
 _LINE = re.compile(r"(?:(?P<share>[^*]+)\*)?(?P<of>mean|median)|(?P<fixed>[^*]+)")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\[([^\[\]]*)\])?")
 
@@ -271,7 +272,7 @@ def listed(names: Any) -> list[Any]:
     Raises
     ------
     OptionError
-        If they are none of these.
+        If they are none of these, or a function of data such as ``np.mean``.
 
     Examples
     --------
@@ -279,13 +280,27 @@ def listed(names: Any) -> list[Any]:
     (['mean'], ['mean', 'std'])
     """
     if isinstance(names, str) or callable(names):
-        return [names]
+        names = [names]
     if not isinstance(names, Iterable):
         raise OptionError(
             f"{names!r} is no functional: give a name such as 'mean' or 'q[0.9]', a function, or a list "
             f"of these."
         )
-    return list(names)
+    found = list(names)
+    for one in found:
+        _check_of_law(one)
+    return found
+
+
+def _check_of_law(functional: Any) -> None:
+    """Refuse functions of data: what is asked for are functionals of a law."""
+    module = getattr(functional, "__module__", None) or type(functional).__module__
+    if not callable(functional) or str(module).partition(".")[0] not in OF_DATA:
+        return
+    name = functional_name(functional)
+    known = FUNCTIONALS.get(name, (1,))[0] == 0
+    use = f"its name, {name!r}" if known else "a name such as 'mean' or 'q[0.9]', or a function of a law"
+    raise OptionError(f"{module}.{name} is a function of data, and a functional is one of a law: give {use}.")
 
 
 def parse(name: str) -> tuple[str, list[Any]]:

@@ -19,7 +19,6 @@ from disteconometrics.data.table import as_given, list_names
 from disteconometrics.distributions.categorical import Categorical
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.errors import FileFormatError, OptionError
-from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges, warn_new
 from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
 from disteconometrics.estimators.binary.margins import (
     INCLUDED,
@@ -35,7 +34,8 @@ from disteconometrics.estimators.categories import (
     probability_limits,
 )
 from disteconometrics.estimators.category_laws import CategoryRowLaws
-from disteconometrics.estimators.law_answers import Answering, AveragedAnswers
+from disteconometrics.estimators.extrapolation import Ranges, ranges_of, warn_new
+from disteconometrics.estimators.law_answers import Answering, AveragedAnswers, some
 from disteconometrics.estimators.margin_questions import (
     asked_of,
     averaged_with,
@@ -282,8 +282,7 @@ class CategoryAnswers(MultiIndexAnswers, AveragedAnswers):
     @cached_property
     def seen(self) -> Ranges:
         """The range of every number in the rows of the fit; nothing where these are not at hand."""
-        rows = getattr(self, "rows", None)
-        return {} if rows is None else seen_ranges(rows.scenario())
+        return ranges_of(getattr(self, "rows", None))
 
     def check_nested(self, restricted: Any) -> None:
         """Refuse a model that is not a smaller one of the same outcome on the same rows.
@@ -309,24 +308,27 @@ class CategoryAnswers(MultiIndexAnswers, AveragedAnswers):
         return notes
 
     @as_given
-    def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95) -> pd.DataFrame:
+    def predict(
+        self, new: Any = None, names: Any = None, *, ci: bool = False, level: float = 0.95
+    ) -> pd.DataFrame:
         """Probabilities of the categories for new rows, with intervals inside [0, 1] on request.
 
         Parameters
         ----------
         new : table with the columns of the right side, or None for the rows of the fit.
-        ci : bool, whether to give estimate, std_error, conf_low and conf_high; limits are symmetric for the
-            log-odds of the category.
+        names : functionals such as ``["mean", "prob[low]"]``; None takes all categories, in columns.
+        ci : bool, whether to give estimate, std_error, conf_low and conf_high; limits of probabilities are
+            symmetric for the log-odds.
         level : float, confidence level.
 
         Returns
         -------
-        pandas DataFrame (m, J) with a column for each category, or by (row, category) with ``ci``; rows with
-            a missing value give NaN.
+        pandas DataFrame (m, J) with a column for each category, or by (row, category) with ``ci``; with
+            ``names`` by (row, functional).  Rows with a missing value give NaN.
 
         Raises
         ------
-        MissingColumnError, LevelError, DataError, NeedsData
+        MissingColumnError, LevelError, DataError, NeedsData, OptionError
 
         Warns
         -----
@@ -335,15 +337,19 @@ class CategoryAnswers(MultiIndexAnswers, AveragedAnswers):
         """
         level = check_level(level)
         p, gradient, index, X = self.predicted(new)
-        if new is not None:
-            warn_new(self.seen, self.spec, new, X)
-        levels = list(self.levels)
-        if not ci:
-            return pd.DataFrame(p, index=index, columns=levels)
-        errors = [p[:, j] * self.covariance.errors(gradient(j)) for j in range(len(levels))]
-        parts = probability_limits(p, np.column_stack(errors), self.estimates.critical(level))
-        labels = [np.repeat(np.asarray(index), len(levels)), np.tile(np.array(levels, dtype=object), len(p))]
-        rows = pd.MultiIndex.from_arrays(labels, names=["row", self.spec.outcome.name])
+        warn_new(self.seen, self.spec, new, X)
+        if names is None and not ci:
+            return pd.DataFrame(p, index=index, columns=list(self.levels))
+        read = self._read(self.usual(True) if names is None else some(names), None)
+        labels, what = (self.levels, self.spec.outcome.name) if names is None else (list(read), "functional")
+        A = np.array([numbers for _, numbers in read.values()])
+        values, parts = p @ A.T, {"estimate": p @ A.T}
+        if ci:
+            moved = [sum(a[j] * p[:, [j]] * gradient(j) for j in np.flatnonzero(a).tolist()) for a in A]
+            errors = np.column_stack([self.covariance.errors(np.asarray(G)) for G in moved])
+            parts = _limits_of(values, errors, self.estimates.critical(level), [n == "mean" for n in read])
+        both = [index.repeat(len(A)), np.tile(np.array(labels, dtype=object), len(p))]
+        rows = pd.MultiIndex.from_arrays(both, names=["row", what])
         return pd.DataFrame({name: part.ravel() for name, part in parts.items()}, index=rows)
 
     def distribution(self, new: Any = None) -> Categorical:
@@ -406,6 +412,15 @@ def _averaging(effects: Array, values: Array, shares: Sequence[Array]) -> Array:
     """Averaging rows (n, q g J) of effects (n, q, J) with averages (q, g, J) by group."""
     of = [(effects - values[:, g]) * w[:, None, None] for g, w in enumerate(shares)]
     return np.stack(of, axis=2).reshape(len(effects), -1)
+
+
+def _limits_of(values: Array, errors: Array, critical: float, means: Sequence[bool]) -> dict[str, Array]:
+    """Errors and limits (m, q) of probabilities, and of means, whose limits are symmetric."""
+    inside = np.where(means, 0.5, values)
+    parts = probability_limits(inside, errors, critical)
+    for name, sign in (("estimate", 0.0), ("conf_low", -1.0), ("conf_high", 1.0)):
+        parts[name] = np.where(means, values + sign * critical * errors, parts[name])
+    return parts
 
 
 def _is_number(level: Any) -> bool:

@@ -441,9 +441,9 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
         read, functionals = self._read(names, on, True)
         if new is None:
             a = self.answering("mean", None, near=True)
-            return NewRows(
-                read, functionals, a.laws(a.X), a.estimation, a.unsupported, a.held
-            ), self.data_rows().index
+            every = np.ones(len(a.X), dtype=bool)
+            own = NewRows(read, functionals, a.laws(a.X), a.estimation, a.unsupported, every, a.held)
+            return own, self.data_rows().index
         found, index = self.rest.new_answering("mean", None, new)
         laws = HurdleRowLaws(self.point, self.occurs.row_laws(new), found.laws)
         if self.rows is not None:

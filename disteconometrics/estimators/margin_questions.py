@@ -16,7 +16,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import OptionError
-from disteconometrics.estimators.binary.extrapolation import (
+from disteconometrics.estimators.extrapolation import (
     Ranges,
     check_contrasts,
     warn_rows,

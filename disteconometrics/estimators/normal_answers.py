@@ -20,6 +20,7 @@ from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.recorded import with_recording
 from disteconometrics.errors import CollinearityError
+from disteconometrics.estimators.extrapolation import Ranges, ranges_of, warn_new
 from disteconometrics.estimators.index_laws import NormalRowLaws
 from disteconometrics.estimators.law_answers import (
     Answering,
@@ -184,8 +185,14 @@ class NormalAnswers(LawPictures, LawAnswers, CoefficientAnswers):
         """What predictions of new rows need; see `LawAnswers`."""
         read, functionals = self._read(names, on, True)
         X, mean, index = self._new_rows(new)
+        warn_new(self.seen, self.spec, new)
         laws = NormalRowLaws(columns(X), mean, self.sigma, self.coefficients)
-        return NewRows(read, functionals, laws, self._estimation, {}), index
+        return NewRows(read, functionals, laws, self._estimation, {}, ~np.isnan(mean)), index
+
+    @cached_property
+    def seen(self) -> Ranges:
+        """The range of every number in the rows of the fit; nothing where these are not at hand."""
+        return ranges_of(getattr(self, "rows", None))
 
     def row_laws(self, new: Any) -> NormalRowLaws:
         """The laws of new rows; see `LawAnswers`."""
@@ -232,6 +239,11 @@ class NormalAnswers(LawPictures, LawAnswers, CoefficientAnswers):
         Raises
         ------
         MissingColumnError, LevelError, DataError, NeedsData
+
+        Warns
+        -----
+        ExtrapolationWarning
+            If new rows lie outside the range of the rows of the fit, where these are at hand.
         """
         level = check_level(level)
         if names is not None or on is not None or self.recording_asked(of, on) is not None:
@@ -242,6 +254,7 @@ class NormalAnswers(LawPictures, LawAnswers, CoefficientAnswers):
             found = found.droplevel("functional")  # E(y | x) of an outcome with a corner
             return found if ci else found["estimate"].rename(None)
         X, mean, index = self._new_rows(new)
+        warn_new(self.seen, self.spec, new)
         if not ci:
             return pd.Series(mean, index=index)
         se = self.covariance.errors(X)

@@ -353,7 +353,8 @@ class InfluenceLaws:
         moved = np.full((MULTIPLIERS, *values.shape), np.nan)
         if known.any():
             kept = [row for row, k in zip(answers, known, strict=True) if k]
-            root = half(self._covariance([a for row in kept for a in row]))
+            V = self._covariance([a for row in kept for a in row])
+            root = half(V) * (np.diagonal(V) > 0)[:, None]  # what does not move has no rounding either
             multipliers = np.random.default_rng(self.seed).standard_normal((MULTIPLIERS, root.shape[1]))
             moved[:, known] = (multipliers @ root.T).reshape(MULTIPLIERS, len(kept), len(self.cells))
         return Drawn(values.T, moved.transpose(0, 2, 1))

@@ -136,11 +136,10 @@ def curves(laws: CrossedLaws, contrasts: Array, levels: Array, level: float) -> 
 def _studentised(laws: CrossedLaws, values: Array, deviations: Array, level: float) -> Array:
     """Values (m,) with limits by standard errors and a band by the largest deviation (m, 5)."""
     se = laws.errors(deviations)
-    se = np.where(se > 0, se, np.nan)
-    known = ~np.isnan(se)
-    every = np.nan
-    if known.any():
-        every = sup_critical(deviations[:, known] / se[known], level, laws.df)
+    if laws.steps:  # where draws stand still by chance; others do so inside of a mass
+        se = np.where(se > 0, se, np.nan)
+    moves = se > 0
+    every = sup_critical(deviations[:, moves] / se[moves], level, laws.df) if moves.any() else 0.0
     one = critical_value(level, laws.df)
     return np.column_stack([values, *(values + c * se for c in (-one, one, -every, every))])
 

@@ -288,7 +288,8 @@ class Answer(NamedTuple):
     ``noise`` (n,) are rows that belong to its estimation whomever it speaks of, None where there are none;
     ``hidden`` is the share of rows in it of which records do not tell what is averaged; ``at_mass`` says that
     it is a quantile at a mass or near its ends, which has no standard error; ``beside`` are parts of it that
-    are, `beside_mass.RowsBesideMass` with their limits, () where these are not known.
+    are, `beside_mass.RowsBesideMass` with their limits, () where these are not known; ``beyond`` is the share
+    of its variance that comes from outcomes farther out than the sample reaches, ``few`` that of five rows.
     """
 
     value: float
@@ -298,6 +299,8 @@ class Answer(NamedTuple):
     hidden: float = 0.0
     at_mass: bool = False
     beside: tuple[Any, ...] | None = None
+    beyond: float = 0.0
+    few: float = 0.0
 
     @property
     def has_error(self) -> bool:
@@ -372,9 +375,8 @@ def estimates_of(
     if known.any():
         of = [a for a, k in zip(answers, known, strict=True) if k]
         any_rows = target == "population" or any(a.noise is not None for a in of)
-        rows = np.array([a.of(target) for a in of]).T if any_rows else None
-        G = np.array([a.gradient for a in of])
-        V[np.ix_(known, known)] = estimation.covariance(values[known], G, rows)
+        rows, G = np.array([a.of(target) for a in of]).T, np.array([a.gradient for a in of])
+        V[np.ix_(known, known)] = estimation.covariance(values[known], G, rows if any_rows else None)
     named = tuple(map(functional_name, names))
     return Estimates(named, values, V, estimation.df, clusters=estimation.clusters)
 

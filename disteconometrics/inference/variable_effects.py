@@ -49,7 +49,6 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.data.scenario import Scenario
-from disteconometrics.distributions.scores import crps
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
 from disteconometrics.inference.beside_mass import (
     MassEnds,
@@ -60,6 +59,7 @@ from disteconometrics.inference.beside_mass import (
 from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_effects import Answer, Estimation, RowLaws, RowValues, row_values
 from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.inference.relative_influence import INEQUALITY, reach, relative_influence
 from disteconometrics.inference.representers import HEAP, hat_knots, hats, representer, residual
 
 __all__ = [
@@ -75,12 +75,12 @@ __all__ = [
 
 CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
 FEW_VALUES = 30  # from which slopes are between values, as they are beside a heap
-INEQUALITY = ("gini", "theil", "mld", "var_log")
 # functionals whose effects go a step
 STEPPED = ("mean", "q", "difference", "ratio", "prob", "var", "std", *INEQUALITY)
 SPREADS = ("var", "std", *INEQUALITY)  # whose influence at an outcome between two ends is not known
 FREE_PIECES = 3  # at least between quantiles that are knots, of contrasts of what bends or moves the shape
 WIDE = 20.0  # times the median width of a density, from which on a row weighs no more in a step
+FIVE, ENOUGH = 5, 500  # rows that few are, of at least so many
 ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
 STEP = 1e-4  # standard deviations of a numeric derivative
 
@@ -133,10 +133,23 @@ class Seen(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """One step of the influence function: gradients (m, p) that it takes off, rows (n, m) that it adds."""
+    """One step of the influence function: gradients (m, p) that it takes off, rows (n, m) that it adds.
+
+    Errors take the rows ``scale`` (m,) times as large; ``beyond`` (m,) is the share of their squares that the
+    laws have where the sample does not reach.
+    """
 
     sums: Array | None
     rows: Array | None = None
+    scale: Array | None = None
+    beyond: Array | None = None
+
+    def few(self, j: int) -> float:
+        """The share of the squares of rows with weights j that five rows carry; zero where they are few."""
+        if self.rows is None or len(self.rows) < ENOUGH:
+            return 0.0
+        squares = np.square(self.rows[:, j])
+        return float(np.partition(squares, -FIVE)[-FIVE:].sum() / (squares.sum() or 1.0))
 
     def applied(self, a: Answer, j: int) -> Answer:
         """An answer after the step with weights j; as it is where there is none."""
@@ -145,7 +158,10 @@ class _Step(NamedTuple):
         rows = self.rows[:, j]
         with np.errstate(invalid="ignore"):  # where a row has no such moment
             value, gradient = a.value + float(rows.sum()), a.gradient - self.sums[j]
-        return a._replace(value=value, gradient=gradient, noise=rows)
+        a = a._replace(value=value, gradient=gradient, noise=rows)
+        if self.scale is None or self.beyond is None:
+            return a
+        return a._replace(noise=rows * self.scale[j], beyond=float(self.beyond[j]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,16 +310,9 @@ class VariableEffects:
         return (square - values**2) / (2 * values) if kind == "std" else square - values
 
     def _of_inequality(self, kind: str, values: Array) -> Array:
-        """The influence function (n,) of a measure of inequality; of the Gini by E|y − Y| = CRPS + G·mean."""
+        """The influence function (n,) of a measure of inequality."""
         assert self.seen is not None
-        y, mean = self.seen.outcome, self._values(("mean", ()))
-        u = y / mean
-        if kind == "gini":
-            return as_floats(crps(self._own.law, y)) / mean - values * u
-        if kind == "theil":
-            return u * np.log(u) - values - (values + 1) * (u - 1)
-        left = np.log(u) + self._values(("mld", ()))  # log y less its mean
-        return u - 1 - left if kind == "mld" else np.square(left) - values
+        return relative_influence(kind, self._own, self.seen.outcome, values)
 
     def _values(self, functional: Functional) -> Array:
         """A functional of the law of each row (n,)."""
@@ -329,7 +338,11 @@ class VariableEffects:
         with np.errstate(invalid="ignore"):  # where a row has no such moment
             rows = A * self._influence(functional, found.values)[:, None]
             products = self.seen.products
-            return _Step(found.sums if products is None else products(rows), rows)
+            sums = found.sums if products is None else products(rows)
+        if functional[0] not in INEQUALITY:
+            return _Step(sums, rows)
+        inside = self.seen.size * float(self.every[self.shares > 0].sum())
+        return _Step(sums, rows, *reach(functional[0], self._own, found.values, A, rows, self.shares, inside))
 
     def _stepped(
         self,
@@ -523,7 +536,8 @@ class VariableEffects:
                     left = residual(values - value * x, Z, self.shares)
                     plain = Answer(value, found.sums[j], W[:, j] * left)
                 plain = plain._replace(hidden=self._hidden(f, W[:, j] * x, untold), beside=self._gone(f))
-                out[v][1].append(step.applied(plain, j))
+                few = 0.0 if f[0] in SPREADS else step.few(j)  # of spreads it tells nothing of their limits
+                out[v][1].append(step.applied(plain, j)._replace(few=few))
         return out
 
 

@@ -7,13 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.errors import InfiniteMomentWarning, warn_user
+from disteconometrics.errors import HeavyTailWarning, InfiniteMomentWarning, LeverageWarning, warn_user
 from disteconometrics.inference.beside_mass import levels_of
 from disteconometrics.inference.held import ALL, MOST_HIDDEN, Held, warn_hidden
 from disteconometrics.inference.law_effects import Answer, Averaged, RowLaws
 from disteconometrics.inference.law_functionals import Functional
 
 __all__ = ["check_finite", "checked", "hidden_rows", "is_withheld", "settled", "warn_unsupported"]
+
+# Share of squared influences beyond a sample's reach from which on limits are rough.  Of Theil's index in 500
+# rows it is .32 to .84 (nine tenths of the samples) in log-normal laws with σ about .6, .43 to .51 with .8,
+# .17 with .3, and .11 to .40 in gamma laws
+MOST_BEYOND = 0.35
+# Share of the squares that five rows carry from which on limits of coefficients are rough.  With a log-normal
+# covariate those on outer quantiles covered .80 and .84 in 500 rows, where it is .62 to .89 in half of the
+# samples; with a normal one it is at most .61 in 95 % of them; it is .67 in wage1, .66 in bwght
+MOST_OF_FEW = 0.7
 
 
 def checked(
@@ -30,7 +39,34 @@ def checked(
     withheld = [is_withheld(a, kind, unsupported) for kind, a in zip(kinds, answers, strict=True)]
     values = [(n, a) for n, a, known in zip(names, answers, withheld, strict=True) if a.varies and not known]
     check_finite([n for n, _ in values], np.array([a.value for _, a in values]))
+    _warn_beyond([(n, a.beyond) for n, a in values])
+    _warn_few([(n, a.few) for n, a in values])
     return [a._replace(value=np.nan) if w else a for a, w in zip(answers, withheld, strict=True)]
+
+
+def _warn_beyond(shares: Sequence[tuple[str, float]]) -> None:
+    """Warn of answers by name whose variance comes from outcomes farther out than the sample reaches."""
+    heavy = {name: share for name, share in shares if share > MOST_BEYOND or np.isnan(share)}
+    if heavy:
+        hint = "prefer gini, var_log or quantiles, or say so"
+        text = (
+            f"Limits of {', '.join(heavy)} are rough: more than {MOST_BEYOND:.0%} of the variance under the "
+            f"fitted law is of outcomes so far out that a sample of this size is to hold none; {hint}."
+        )
+        warn_user(HeavyTailWarning(text, hint=hint))
+
+
+def _warn_few(shares: Sequence[tuple[str, float]]) -> None:
+    """Warn of coefficients whose variance is of a handful of rows."""
+    rough = [(name, share) for name, share in shares if share > MOST_OF_FEW]
+    if rough:
+        names, most = ", ".join(dict.fromkeys(n for n, _ in rough)), max(share for _, share in rough)
+        hint = "derivative() and effect() are less so; or take the variable's logarithm"
+        text = (
+            f"Limits of best linear coefficients on {names} are rough: five rows have up to {most:.0%} of "
+            f"the variance; {hint}."
+        )
+        warn_user(LeverageWarning(text, hint=hint))
 
 
 def is_withheld(answer: Answer, kind: str, unsupported: Mapping[str, str]) -> bool:

@@ -482,6 +482,35 @@ def test_predictions(name: str) -> None:
         pd.testing.assert_frame_equal(res.at(new, asked), res.predict(new, asked, ci=True))
 
 
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_predictions_of_categories_by_functional(name: str) -> None:
+    """Errors are those of the laws of rows, whose gradients are written apart; limits are those of all."""
+    res, new, asked = fitted(name), table().head(4), functionals(name)
+    found, each = (res.predict(new, *names, ci=True) for names in ([asked], []))
+    laws = res.row_laws(res.spec.matrix(new).X, None)
+    for functional, read in zip(asked, res.answering(asked, None, near=True).functionals, strict=True):
+        own, moved = found.xs(functional, level="functional"), laws.by_row(read, np.eye(4))
+        np.testing.assert_allclose(own["estimate"], moved.values, rtol=1e-12)
+        np.testing.assert_allclose(own["std_error"], res.covariance.errors(moved.sums), rtol=1e-9)
+        if functional != "mean":
+            level = functional[5:-1]
+            want = each.xs(int(level) if level.isdigit() else level, level=1)
+            np.testing.assert_allclose(own, want, rtol=1e-12)
+    np.testing.assert_array_equal(res.predict(new, asked)["estimate"], found["estimate"])
+
+
+def test_predictions_of_rows_with_missing_values_are_missing(name: str) -> None:
+    """The others keep theirs, whatever the labels; and a table may have no complete row."""
+    res, new = fitted(name), table().head(3).set_axis(["r", "r", "s"])
+    new.loc["s", "x"] = np.nan
+    for asked in ([], [functionals(name)]):
+        for ci in (False, True):
+            found = res.predict(new, *asked, ci=ci)
+            np.testing.assert_array_equal(found.loc["r"], res.predict(new.head(2), *asked, ci=ci))
+            for gone in (found.loc[["s"]], res.predict(new.tail(1), *asked, ci=ci)):
+                assert np.isnan(np.asarray(gone, dtype=float)).all()
+
+
 def test_a_loaded_result_needs_the_rows(name: str) -> None:
     res = fitted(name)
     file = io.BytesIO()
@@ -499,6 +528,10 @@ def test_outside_of_the_fit(name: str) -> None:
         res.effect("x", 0.0, float(x.max()) + 0.5, first(name))
     with pytest.raises(OptionError, match="width"):
         res.effect("x", 0.0, float(x.max() + 1.1 * (x.max() - x.min())), first(name))
+    new = table().head(3).assign(x=[0.0, x.max() + 0.5, np.nan])
+    for ci in (False, True):
+        with pytest.warns(ExtrapolationWarning, match="1 of 3 rows"):
+            res.predict(new, ci=ci)
     with pytest.raises(OptionError, match="levels"):
         res.derivative("g", first(name))
     with pytest.raises(OptionError):

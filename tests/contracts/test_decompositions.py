@@ -86,6 +86,23 @@ def test_parts_add_up_and_have_errors(name: str) -> None:
         assert res.tests().to_numpy().min() > 0
 
 
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        de.NormalRegression("mass(y, 0) ~ x"),
+        de.FlowDensity("mass(y, 0) ~ x", flow=de.MonotoneSpline("linear"), base="logistic"),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_inside_of_a_mass_laws_and_their_differences_stand_still(estimator: Any) -> None:
+    g = np.arange(400) % 2
+    y = np.maximum(0, 0.3 * g - 0.2 + np.random.default_rng(3).normal(size=400))
+    data = pd.DataFrame({"x": np.random.default_rng(4).normal(size=400), "g": g, "y": y})
+    res = de.decompose(estimator, data, by="g", functionals="mean")
+    found = res.quantiles([0.15, 0.25])
+    assert (found == 0).all(axis=None)
+
+
 @pytest.mark.filterwarnings("ignore:Cluster column")
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_law_over_the_same_rows_is_the_own_one(name: str) -> None:

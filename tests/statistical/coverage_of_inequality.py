@@ -1,7 +1,8 @@
 """Coverage of effects on inequality given covariates, 500 rows.
 
 ``python tests/statistical/coverage_of_inequality.py 300`` prints rows of `coverage_of_answers.md`: coverage,
-misses below and above, widths.  Outcomes are gamma with shape exp(1 + .3 d + .2 x), or log-normal with
+misses below and above, widths, and shares of samples that are warned of.
+Outcomes are gamma with shape exp(1 + .3 d + .2 x), or log-normal with
 σ = .6 exp(.2 d + .1 x); means are exp(1 + .4 x + .3 d), x is normal, d 0 or 1.  Truths are sums over
 Gauss-Hermite nodes; those of coefficient and slope are one, by Stein's lemma.
 """
@@ -65,11 +66,16 @@ def draw(name: str, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def intervals(name: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Limits (4, 2) of every effect in one sample."""
+    """Limits (4, 2) of every effect in one sample, and whether it is warned of."""
     res = de.FlowDensity("log(y) ~ x + d").fit(draw(name, rng))
-    e = res.effects(NAMES, on="y")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        e = res.effects(NAMES, on="y")
     of_x = [i for i, (label, _, _) in enumerate(e.of) if label == "x"]
+    heavy = [w for w in told if issubclass(w.category, de.errors.HeavyTailWarning)]
+    words = " ".join(str(w.message).partition(" are rough")[0] for w in heavy)
     return {
+        "warned": np.array([[n in words] * 2 for n in NAMES], dtype=float),
         "contrast of d": e["d: 1 - 0"].interval(),
         "coefficient of x": e["x"].interval(),
         "slope of x": e.slopes.interval()[of_x],
@@ -80,6 +86,7 @@ def intervals(name: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
 def main(reps: int) -> None:
     for name, of in (("gamma", of_gamma), ("lognormal", of_lognormal)):
         found = [intervals(name, np.random.default_rng([17, r])) for r in range(reps)]
+        print(name, "warned", np.mean([f["warned"][:, 0] for f in found], axis=0).round(3))
         for effect, truth in truths(of).items():
             low, high = np.array([f[effect] for f in found]).transpose(2, 0, 1)
             printed = np.isfinite(low + high).sum(axis=0)

@@ -200,12 +200,15 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(FLOWS, "", "W", table=1, labels=2),
     ),
 }
-# What studies of averages by group have of every law: which rows of its page are an answer's.
+# What studies of averages by group have of every law: which rows of its page are an answer's.  Margins for
+# the population are numbers of `effects` and `derivative` too (`contracts/test_answers.py`).
+MARGINS, SLOPE_OF_GROUPS = "margin$|x, g = b.* less", ", x, g = [ab](?!.*effect)"
 OF_GROUPS = {
     "functionals": r"functional$|(mean|\]), g = b less",
     "effect": "effect of x$",
-    "derivative": "slope in x$",
-    "margins": "margin$|x, g = b.* less",
+    "derivative": f"slope in x$|{SLOPE_OF_GROUPS}",
+    "effects": MARGINS,
+    "margins": MARGINS,
     "odds_ratios": "odds ratio$",
     "predict": "prediction$",
 }

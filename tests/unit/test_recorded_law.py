@@ -14,7 +14,13 @@ import pytest
 import disteconometrics as de
 from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.recorded import RecordedLaw, Recording, recording_of
-from disteconometrics.errors import DataError, OptionError, WithheldAttributeError, WithheldError
+from disteconometrics.errors import (
+    DataError,
+    ExtrapolationWarning,
+    OptionError,
+    WithheldAttributeError,
+    WithheldError,
+)
 from disteconometrics.inference.recorded_laws import RecordedRowLaws, recorded_laws
 
 OUTCOME = de.Normal([0.2, 3.0, 1.4], [1.0, 2.0, 0.3])
@@ -294,7 +300,8 @@ def test_effects_on_what_is_recorded_are_those_of_the_capped_law() -> None:
     want = [float(np.mean(high.functional(n) - low.functional(n))) for n in names]
     assert found.values == pytest.approx(want, rel=1e-7)
     assert found.values[1] < res.effect("x", 0.0, 2.0, "q[0.5]").values[0]
-    at = res.predict({"x": [0.0, 4.0]}, ["q[0.5]"], ci=True, of="recorded")
+    with pytest.warns(ExtrapolationWarning, match="1 of 2 rows"):
+        at = res.predict({"x": [0.0, 4.0]}, ["q[0.5]"], ci=True, of="recorded")
     assert at.estimate.iloc[1] == at.conf_high.iloc[1] == 5.0
     assert np.isnan(at.std_error).tolist() == [False, True]
     rounded = de.NormalRegression("rounded(r, to=1) ~ x").fit(table())

@@ -179,7 +179,7 @@ def test_answers_are_of_the_outcome_before_it_was_recorded() -> None:
     res = fit(
         "log(topcoded(rounded(wage, to=1), at=4))", table().assign(wage=lambda d: np.ceil(np.exp(d["y"])))
     )
-    new = pd.DataFrame({"x": [2.0], "z": [0.0]})
+    new = pd.DataFrame({"x": [2.0], "z": [0.5]})
     law = res.distribution(new)
     assert res.spec.outcome.name == law.outcome == "log(wage)"
     assert law.on("wage").quantile(0.9)[0] == pytest.approx(

@@ -12,8 +12,8 @@ import pandas as pd
 from disteconometrics.arrays import Array
 from disteconometrics.data.table import as_given
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.estimators.binary.extrapolation import Ranges, warn_new
 from disteconometrics.estimators.binary.fitted_index import FittedIndex
+from disteconometrics.estimators.extrapolation import Ranges, warn_new
 from disteconometrics.estimators.index_laws import ProbabilityRowLaws, check_mean
 from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows
 from disteconometrics.inference.estimates import check_level, critical_value
@@ -148,8 +148,7 @@ class BinaryAnswers(LawAnswers):
         self.read_names(names, on)
         self.recording_asked(of, on)  # checks it
         X, offset, rows = self._new_rows(new)
-        if new is not None:
-            warn_new(self.seen, self.spec, new, X)
+        warn_new(self.seen, self.spec, new, X)
         eta = self.fitted_index.value(X, offset)
         kernel = self.fitted_index.kernel
         p = eta if linear else kernel.probability(eta)

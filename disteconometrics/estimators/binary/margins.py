@@ -17,11 +17,11 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, NeedsData, OptionError, WithheldError
-from disteconometrics.estimators.binary.extrapolation import (
-    Ranges,
-)
 from disteconometrics.estimators.binary.fit import BinaryRows, success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
+from disteconometrics.estimators.extrapolation import (
+    Ranges,
+)
 from disteconometrics.estimators.margin_questions import (
     AnyRows,
     Asked,

@@ -24,13 +24,13 @@ from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
 from disteconometrics.estimators.binary.answers import BinaryAnswers
-from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
 from disteconometrics.estimators.binary.fit import BinaryFacts, BinaryRows, estimate
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.estimators.binary.likelihood_tests import LikelihoodTests, has_dependent_rows
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, check_options
 from disteconometrics.estimators.binary.report import summary_of
+from disteconometrics.estimators.extrapolation import Ranges, ranges_of
 from disteconometrics.estimators.law_answers import groups_of
 from disteconometrics.estimators.refit import refitting_result, success_labels
 from disteconometrics.estimators.results import (
@@ -303,7 +303,7 @@ class BinaryResults(BinaryAnswers, LikelihoodTests, FittedResult):
     @cached_property
     def seen(self) -> Ranges:
         """The range of every number in the rows of the fit; nothing where these are not at hand."""
-        return {} if self.rows is None or self.rows.streamed else seen_ranges(self.rows.scenario())
+        return ranges_of(self.rows)
 
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
         if new is None:

@@ -52,6 +52,7 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
     average_levels,
     raw_levels,
 )
+from disteconometrics.estimators.extrapolation import ranges_of, warn_new
 from disteconometrics.estimators.law_answers import groups_of, some
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult, TakesCovariance
@@ -454,6 +455,11 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ------
         OptionError, MissingColumnError, LevelError, DataError, NeedsData, WithheldError
 
+        Warns
+        -----
+        ExtrapolationWarning
+            If new rows lie outside the range of the rows of the fit, where these are at hand.
+
         Examples
         --------
         >>> import disteconometrics as de
@@ -463,6 +469,7 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         [348.0, 865.0]
         """
         asked, level, coded = some(names), check_level(level), self._rows_of(new)
+        warn_new(ranges_of(getattr(self, "rows", None)), self.spec, new)
         numbers: tuple[Array, ...]
         if flag(ci, "ci"):
             numbers = predictions(self._drawn_fits, Covariates(coded.X, coded.offset), asked, level)

@@ -423,7 +423,7 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         estimation = self._given_rows(self.undersmoothed)
         without = {} if self.rows is None else self.answering(names, on, near=True).unsupported
         complete = np.asarray(~np.isnan(X).any(axis=1))
-        return NewRows(names_, functionals, laws, estimation, without, held, complete), index
+        return NewRows(names_, functionals, laws, estimation, without, complete, held), index
 
     def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
         """The effects of the summary, which a file holds."""

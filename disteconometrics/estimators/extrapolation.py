@@ -13,11 +13,11 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
 
-__all__ = ["Ranges", "check_contrasts", "seen_ranges", "warn_new", "warn_rows", "warn_settings"]
+__all__ = ["Ranges", "check_contrasts", "ranges_of", "seen_ranges", "warn_new", "warn_rows", "warn_settings"]
 
 Ranges = Mapping[str, tuple[float, float]]
 
-REST = "There the probability rests on the formula alone."
+REST = "There the answer rests on the formula alone."
 FEW = 10_000  # rows up to which columns of the design are looked at before the table's own
 HINT = "stay inside the range of the fit"
 
@@ -40,6 +40,17 @@ def seen_ranges(rows: Scenario) -> dict[str, tuple[float, float]]:
     return found
 
 
+def ranges_of(rows: Any) -> dict[str, tuple[float, float]]:
+    """`seen_ranges` of the rows of a fit; nothing where these are not at hand.
+
+    Examples
+    --------
+    >>> ranges_of(None)
+    {}
+    """
+    return {} if rows is None or rows.streamed else seen_ranges(rows.scenario())
+
+
 def _outside(columns: Mapping[str, Array], ranges: Ranges) -> dict[str, Mask]:
     """Which rows (m,) lie outside, by the variables of which some do; a missing value does not."""
     names = [name for name in columns if not _is_inside(columns[name], ranges[name])]
@@ -54,8 +65,8 @@ def _is_inside(values: Array, seen: tuple[float, float]) -> bool:
     return bool(seen[0] <= np.minimum.reduce(values) and np.maximum.reduce(values) <= seen[1])
 
 
-def warn_new(ranges: Ranges, spec: DesignSpec, new: Any, X: Array) -> None:
-    """`warn_rows` for the rows of a table with their design (m, k).
+def warn_new(ranges: Ranges, spec: DesignSpec, new: Any, X: Array | None = None) -> None:
+    """`warn_rows` for the rows of a table with their design (m, k), if it is there; nothing for None.
 
     Examples
     --------
@@ -63,7 +74,9 @@ def warn_new(ranges: Ranges, spec: DesignSpec, new: Any, X: Array) -> None:
     >>> res = de.Logit("GRADE ~ GPA").fit(de.datasets.spector())
     >>> warn_new({"GPA": (2.06, 4.0)}, res.spec, {"GPA": [2.5, 3.9]}, np.array([[1.0, 2.5], [1.0, 3.9]]))
     """
-    inside = _seen_inside(ranges, spec.names, X)
+    if new is None:
+        return
+    inside = set() if X is None else _seen_inside(ranges, spec.names, X)
     left = [name for name in ranges if name not in inside]
     if left:
         table = Table(new)
