@@ -34,7 +34,15 @@ from disteconometrics.inference.beside_mass import (
 )
 from disteconometrics.inference.crossed_laws import Cell, CrossedLaws, InfluenceLaws
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
-from disteconometrics.inference.held import ALL, Held, all_held, warn_hidden, warn_not_held
+from disteconometrics.inference.held import (
+    ALL,
+    MOST_HIDDEN,
+    Held,
+    all_held,
+    warn_by_smoothness,
+    warn_hidden,
+    warn_not_held,
+)
 from disteconometrics.inference.law_effects import (
     Answer,
     Averaged,
@@ -60,6 +68,7 @@ from disteconometrics.inference.withheld import (
     check_finite,
     checked,
     hidden_rows,
+    inside_rows,
     is_withheld,
     settled,
     warn_unsupported,
@@ -682,6 +691,7 @@ class LawAnswers(AveragedAnswers, Crossable):
         parts = []
         warn_unsupported([kind for kind, _ in a.functionals], a.unsupported)
         gone: list[str] = []
+        smooth: list[float] = []
         for name, functional in zip(a.names, a.functionals, strict=True):
             rows = pd.MultiIndex.from_arrays([index, [name] * n], names=["row", "functional"])
             if ci:
@@ -691,6 +701,7 @@ class LawAnswers(AveragedAnswers, Crossable):
             hidden = hidden_rows(a.laws, functional, columns["estimate"], a.held)
             columns = {k: np.where(hidden, np.nan, v) for k, v in columns.items()}
             values = columns["estimate"]
+            smooth.append(float(inside_rows(a.laws, functional, values, a.held).any()))
             gone += [name] * (not a.held.all and bool((np.isnan(values) & a.complete).any()))
             if functional[0] in a.unsupported:
                 columns = {k: np.full(n, np.nan) for k in columns}
@@ -698,6 +709,7 @@ class LawAnswers(AveragedAnswers, Crossable):
                 check_finite([name], values[~np.isnan(values)].sum(keepdims=True))
             parts.append(pd.DataFrame(columns).set_axis(rows))
         warn_not_held(gone, a.held)
+        warn_by_smoothness(a.names, smooth)
         order = [i + j * n for i in range(n) for j in range(len(a.names))]
         return pd.concat(parts).iloc[order]
 
@@ -769,4 +781,5 @@ def _effects_results(
         tuple(of),
         target,
         a.held.beyond,
+        tuple(x.inside > MOST_HIDDEN for x in answers),
     )
