@@ -358,6 +358,12 @@ class AveragedAnswers(TakesWords):
         ------
         OptionError, NeedsData, MissingColumnError
 
+        Warns
+        -----
+        UnidentifiedWarning
+            If records tell nothing of what is asked, which is withheld, or tell F at the ends of a class of
+            more than 5 % of the rows and no more: then limits suppose that the law is smooth in it.
+
         Examples
         --------
         >>> import disteconometrics as de
@@ -426,7 +432,8 @@ class AveragedAnswers(TakesWords):
         ExtrapolationWarning
             If rows leave the covariates of the fit; it says their share.
         UnidentifiedWarning
-            If records hide what some rows have: the share of these rows, withheld where it is above 5 %.
+            If records hide what some rows have: the share of these rows, withheld where it is above 5 %; or
+            what is asked lies inside of classes that hold more than 5 % of the rows each.
         AtMassWarning
             If ``iqr`` or a ratio is made of quantiles near F at the ends of a mass, in many rows at once: it
             has no error.
