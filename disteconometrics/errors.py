@@ -209,7 +209,7 @@ class InfiniteMomentWarning(DisteconometricsWarning):
 
 
 class UnidentifiedWarning(DisteconometricsWarning):
-    """A functional lies where the records of the outcome tell nothing of its law, and is withheld."""
+    """A functional lies where the records of the outcome do not tell its law: withheld, or by smoothness."""
 
 
 class AtMassWarning(DisteconometricsWarning):

@@ -84,8 +84,10 @@ table = pd.DataFrame(table, index=names).replace("nan (nan)", "withheld")
 print(table)
 
 # %% [markdown]
-# The medians differ by less than a standard error, whatever was recorded. Where a fit ignores that wages are
-# whole, its density runs up spikes at the dollars; said as `rounded`, it is smooth:
+# The medians differ by less than a standard error, whatever was recorded. Of a class the records tell the
+# distribution function at its ends alone; of what is said of its inside a warning says that it takes the law for
+# smooth. Where a fit ignores that wages are whole, its density runs up spikes at the dollars; said as `rounded`,
+# it is smooth:
 
 # %%
 ax = fits["rounded"].plot()

@@ -14,7 +14,7 @@ from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
-from disteconometrics.inference.held import MOST_HIDDEN
+from disteconometrics.inference.held import BY_SMOOTHNESS, MOST_HIDDEN
 from disteconometrics.inference.variable_effects import BEST_LINEAR, CONTRAST, SLOPE
 from disteconometrics.pictures import Pictured
 from disteconometrics.tables import WIDTH, Section, Summary, number
@@ -30,7 +30,8 @@ class EffectsResults(Estimated, Pictured):
 
     ``of`` names for each estimate its label, estimand and functional.  ``slopes`` are the average slopes
     beside the best linear coefficients, NaN beside contrasts; ``apart`` says where the two differ by more
-    than two standard errors of their difference, ``beyond`` where records tell nothing of the law.
+    than two standard errors of their difference, ``beyond`` where records tell nothing of the law,
+    ``smooth`` which estimates hold by smoothness inside of classes of records.
 
     Examples
     --------
@@ -49,6 +50,7 @@ class EffectsResults(Estimated, Pictured):
     of: tuple[tuple[str, str, str], ...]
     target: str
     beyond: str = ""
+    smooth: tuple[bool, ...] = ()
 
     @property
     def estimates(self) -> Estimates:
@@ -111,6 +113,9 @@ class EffectsResults(Estimated, Pictured):
                 "* The average slope is more than two standard errors of the difference from the best linear "
                 "coefficient: the relation bends, or the slope is read where rows are few."
             )
+        smooth = dict.fromkeys(n for (_, _, n), s in zip(self.of, self.smooth, strict=False) if s)
+        if smooth:
+            notes.append(BY_SMOOTHNESS.format(", ".join(smooth)))
         known = np.isfinite(self.values.values).tolist()
         if self.beyond and not all(known):
             notes.append(
@@ -141,6 +146,7 @@ class EffectsResults(Estimated, Pictured):
             "apart": list(self.apart),
             "target": self.target,
             "beyond": self.beyond,
+            "smooth": list(self.smooth),
         }, arrays
 
     __repr__ = Estimated.__str__
@@ -154,6 +160,7 @@ class EffectsHeader:
     apart: tuple[bool, ...]
     target: Literal["population", "sample"]
     beyond: str = ""
+    smooth: tuple[bool, ...] = ()
 
 
 def saved_effects(
@@ -173,13 +180,18 @@ def saved_effects(
         on.setdefault((label, kind), []).append(functional)
     known = all(kind in (BEST_LINEAR, SLOPE, CONTRAST) for _, kind in on)
     first = next(iter(on.values()), [])
-    if len(words.apart) != q or not known or any(found != first for found in on.values()):
+    if (
+        len(words.apart) != q
+        or len(words.smooth) not in (0, q)
+        or not known
+        or any(found != first for found in on.values())
+    ):
         raise FileFormatError("the names and marks of the effects do not belong together")
     names = tuple(f"{label}: {name}" for label, _, name in words.of)
     values, slopes = (
         beside.others(names, a[f"{n}_values"], a[f"{n}_covariance"]) for n in ("effects", "slopes")
     )
-    return EffectsResults(values, slopes, words.apart, words.of, words.target, words.beyond)
+    return EffectsResults(values, slopes, words.apart, words.of, words.target, words.beyond, words.smooth)
 
 
 _EFFECTS = {

@@ -35,7 +35,15 @@ from disteconometrics.inference.beside_mass import (
 )
 from disteconometrics.inference.crossed_laws import Cell, CrossedLaws, InfluenceLaws
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
-from disteconometrics.inference.held import ALL, Held, all_held, warn_hidden, warn_not_held
+from disteconometrics.inference.held import (
+    ALL,
+    MOST_HIDDEN,
+    Held,
+    all_held,
+    warn_by_smoothness,
+    warn_hidden,
+    warn_not_held,
+)
 from disteconometrics.inference.law_effects import (
     Answer,
     Averaged,
@@ -61,6 +69,7 @@ from disteconometrics.inference.withheld import (
     check_finite,
     checked,
     hidden_rows,
+    inside_rows,
     is_withheld,
     settled,
     warn_unsupported,
@@ -355,6 +364,12 @@ class AveragedAnswers(TakesWords):
         ------
         OptionError, NeedsData, MissingColumnError
 
+        Warns
+        -----
+        UnidentifiedWarning
+            If records tell nothing of what is asked, which is withheld, or tell F at the ends of a class of
+            more than 5 % of the rows and no more: then limits suppose that the law is smooth in it.
+
         Examples
         --------
         >>> import disteconometrics as de
@@ -426,7 +441,8 @@ class AveragedAnswers(TakesWords):
         HeavyTailWarning
             If outcomes farther out than the sample reaches decide limits on inequality, which are then rough.
         UnidentifiedWarning
-            If records hide what some rows have: the share of these rows, withheld where it is above 5 %.
+            If records hide what some rows have: the share of these rows, withheld where it is above 5 %; or
+            what is asked lies inside of classes that hold more than 5 % of the rows each.
         AtMassWarning
             If ``iqr`` or a ratio is made of quantiles near F at the ends of a mass, in many rows at once: it
             has no error.
@@ -733,6 +749,7 @@ class LawAnswers(AveragedAnswers, Crossable):
         parts = []
         warn_unsupported([kind for kind, _ in a.functionals], a.unsupported)
         gone: list[str] = []
+        smooth: dict[str, float] = {}
         for name, functional in zip(a.names, a.functionals, strict=True):
             found = np.full((n, len(PREDICTED) if ci else 1), np.nan)
             if functional[0] in a.unsupported or not a.complete.any():
@@ -744,12 +761,14 @@ class LawAnswers(AveragedAnswers, Crossable):
                 columns = {"estimate": row_values(laws, functional, np.zeros((laws.size, 1))).values}
             hidden = hidden_rows(laws, functional, columns["estimate"], a.held)
             values = np.where(hidden, np.nan, columns["estimate"])
+            smooth[name] = float(inside_rows(laws, functional, values, a.held).any())
             gone += [name] * (not a.held.all and bool(np.isnan(values).any()))
             check_finite([name], values[~np.isnan(values)].sum(keepdims=True))
             of_complete = np.column_stack([*columns.values()])
             found[a.complete] = np.where(hidden[:, None], np.nan, of_complete)
             parts.append(found)
         warn_not_held(gone, a.held)
+        warn_by_smoothness(list(smooth), list(smooth.values()))
         labels = [index.repeat(len(a.names)), np.tile(np.array(a.names, dtype=object), n)]
         rows = pd.MultiIndex.from_arrays(labels, names=["row", "functional"])
         return pd.DataFrame(np.hstack(parts).reshape(n * len(parts), -1), rows, PREDICTED[: found.shape[1]])
@@ -822,4 +841,5 @@ def _effects_results(
         tuple(of),
         target,
         a.held.beyond,
+        tuple(x.inside > MOST_HIDDEN for x in answers),
     )

@@ -1,15 +1,17 @@
-"""What records of an outcome tell of its law: the part between two outcomes, and nothing beyond them.
+"""What records of an outcome tell of its law: a part between two outcomes, and of classes F at their ends.
 
 Where outcomes above a cap are known to lie there and no more, every law with the same distribution function
 up to the cap has the same likelihood: quantiles beyond it and moments are what the tail of the fitted form
-makes of them.
+makes of them.  Of a class whose rows are told to lie in it and no more, every law with the same F at its ends
+has the same likelihood: where a quantile lies inside, and what a mean takes from there, is the smoothness of
+the fit, which no sample can check.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,16 +22,34 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.errors import UnidentifiedWarning, warn_user
 from disteconometrics.inference.law_functionals import Functional
 
-__all__ = ["ALL", "MOST_HIDDEN", "Held", "all_held", "warn_hidden", "warn_not_held"]
+__all__ = [
+    "ALL",
+    "BY_SMOOTHNESS",
+    "MOST_HIDDEN",
+    "Held",
+    "all_held",
+    "warn_by_smoothness",
+    "warn_hidden",
+    "warn_not_held",
+]
 
 SLACK = 1e-12  # of an end, which a support maps to the line and back
 MOST_HIDDEN = 0.05  # share of rows in an average that records may leave to the form of the law
+COARSE = 0.5  # share of rows in coarse classes from which on moments hold by smoothness
+BY_SMOOTHNESS = (
+    "By smoothness: {}. Inside of a class that holds more than "
+    f"{MOST_HIDDEN:.0%} of the rows the records tell the distribution function at its ends alone, and limits "
+    "suppose that the law is smooth in it."
+)
 OF_ROWS = ("q", "difference", "ratio", "prob")  # functionals that the outcomes they lie at decide
 
 
 @dataclass(frozen=True)
 class Held:
     """The outcomes low <= y <= high between which records tell the law; infinite where nothing is hidden.
+
+    ``classes`` are the ends of those that hold more than `MOST_HIDDEN` of the rows, and ``coarse`` the share
+    of rows in them: inside of a class records tell nothing but F at its ends.
 
     Examples
     --------
@@ -40,6 +60,8 @@ class Held:
 
     low: float = -np.inf
     high: float = np.inf
+    classes: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    coarse: float = field(default=0.0, repr=False)
 
     @property
     def all(self) -> bool:
@@ -66,6 +88,30 @@ class Held:
         """Whether the probability between two outcomes is not told."""
         return bool(self.hidden(np.array(numbers)).any())
 
+    def inside(self, y: Array) -> Mask:
+        """Which outcomes lie inside of a coarse class.
+
+        Examples
+        --------
+        >>> Held(classes=((0.0, 10.0), (10.0, 25.0)), coarse=0.7).inside(np.array([4.0, 10.0, 30.0])).tolist()
+        [True, False, False]
+        """
+        found = [(low < y) & (y < high) for low, high in self.classes]
+        return np.asarray(np.logical_or.reduce([np.zeros(np.shape(y), dtype=bool), *found]))
+
+    def by_smoothness(self, functional: Functional, value: float) -> bool:
+        """Whether a functional of one law, with this value, holds by smoothness inside of classes."""
+        if functional[0] == "q":
+            return bool(self.inside(np.array(value)).any())
+        return self.smooth_alone(functional)
+
+    def smooth_alone(self, functional: Functional) -> bool:
+        """Whether a functional that is not of quantiles holds by smoothness inside of classes."""
+        kind, numbers = functional
+        if kind == "prob":
+            return bool(self.inside(np.array(numbers)).any())
+        return kind not in OF_ROWS and self.coarse > COARSE
+
     def beyond_of(self, low: float, high: float) -> Held:
         """What is hidden of outcomes that end at −inf < low or at high < inf.
 
@@ -78,11 +124,12 @@ class Held:
 
     def on(self, old: Support, new: Support) -> Held:
         """The same on another scale of the outcome, both images of one line."""
-        if self.all:
+        if old == new:
             return self
-        ends = np.array([self.low, self.high])
-        low, high = np.where(np.isfinite(ends), new.from_line(old.to_line(ends)), ends)
-        return Held(float(low), float(high))
+        ends = np.array([self.low, self.high, *(end for one in self.classes for end in one)])
+        ends = np.where(np.isfinite(ends), new.from_line(old.to_line(ends)), ends)
+        low, high, *others = map(float, ends)
+        return Held(low, high, tuple(zip(others[::2], others[1::2], strict=True)), self.coarse)
 
     def limits(self, low: Array, high: Array) -> tuple[Array, Array]:
         """Limits of quantiles, infinite beyond what is told."""
@@ -117,7 +164,9 @@ def all_held(parts: Sequence[Held]) -> Held:
     >>> all_held([Held(low=1.0), Held(low=2.0, high=40.0)])
     Held(low=2.0, high=40.0)
     """
-    return Held(max(h.low for h in parts), min(h.high for h in parts))
+    classes = tuple(dict.fromkeys(one for h in parts for one in h.classes))
+    low, high = max(h.low for h in parts), min(h.high for h in parts)
+    return Held(low, high, classes, max(h.coarse for h in parts))
 
 
 def warn_not_held(names: Sequence[str], held: Held) -> None:
@@ -144,6 +193,15 @@ def warn_hidden(names: Sequence[str], shares: Sequence[float], held: Held) -> No
             f"Of some rows, by weight in the average, the quantile lies {held.beyond}, where it follows "
             f"the form of the fitted law alone: {shown}; {hint}."
         )
+        warn_user(UnidentifiedWarning(text, hint=hint))
+
+
+def warn_by_smoothness(names: Sequence[str], shares: Sequence[float]) -> None:
+    """Warn of answers of which more than a few rows (0 to 1) lie inside of coarse classes."""
+    found = [name for name, share in zip(names, shares, strict=True) if share > MOST_HIDDEN]
+    if found:
+        hint = "ask for prob[a,b] between ends of classes, which the records tell"
+        text = f"{BY_SMOOTHNESS.format(', '.join(dict.fromkeys(found)))} Remedy: {hint}."
         warn_user(UnidentifiedWarning(text, hint=hint))
 
 

@@ -289,7 +289,8 @@ class Answer(NamedTuple):
     ``hidden`` is the share of rows in it of which records do not tell what is averaged; ``at_mass`` says that
     it is a quantile at a mass or near its ends, which has no standard error; ``beside`` are parts of it that
     are, `beside_mass.RowsBesideMass` with their limits, () where these are not known; ``beyond`` is the share
-    of its variance that comes from outcomes farther out than the sample reaches, ``few`` that of five rows.
+    of its variance that comes from outcomes farther out than the sample reaches, ``few`` that of five rows;
+    ``inside`` is the share of rows in it that lie inside of coarse classes, where it holds by smoothness.
     """
 
     value: float
@@ -301,6 +302,7 @@ class Answer(NamedTuple):
     beside: tuple[Any, ...] | None = None
     beyond: float = 0.0
     few: float = 0.0
+    inside: float = 0.0
 
     @property
     def has_error(self) -> bool:
@@ -515,6 +517,11 @@ class Averaged:
 
     def functional(self, functional: Functional) -> Answer:
         """A functional of the average with its gradient and averaging rows."""
+        found = self._functional(functional)
+        return found._replace(inside=1.0) if self.held.by_smoothness(functional, found.value) else found
+
+    def _functional(self, functional: Functional) -> Answer:
+        """See `functional`, without what holds by smoothness alone."""
         kind, numbers = functional
         if self.held.hides(functional) or (kind == "prob" and self.held.hides_between(numbers)):
             return self._withheld
@@ -549,16 +556,15 @@ class Averaged:
         a, b = (self.functional(("q", (t,))) for t in levels)
         if np.isnan(a.value + b.value):
             return self._withheld
-        at_mass = a.at_mass and b.at_mass
-        if kind == "difference":
-            return Answer(a.value - b.value, a.gradient - b.gradient, a.rows - b.rows, at_mass=at_mass)
-        if b.value == 0:
+        if kind == "ratio" and b.value == 0:
             raise OptionError(
                 f"q[{levels[1]:g}] is zero, and no ratio to it is a number: use iqr or quantiles."
             )
-        ratio = a.value / b.value
-        gradient, rows = (a.gradient - ratio * b.gradient) / b.value, (a.rows - ratio * b.rows) / b.value
-        return Answer(ratio, gradient, rows, at_mass=at_mass)
+        times, unit = (1.0, 1.0) if kind == "difference" else (a.value / b.value, b.value)
+        value = a.value - b.value if kind == "difference" else times
+        gradient, rows = (a.gradient - times * b.gradient) / unit, (a.rows - times * b.rows) / unit
+        at_mass, inside = a.at_mass and b.at_mass, max(a.inside, b.inside)
+        return Answer(value, gradient, rows, at_mass=at_mass, inside=inside)
 
     @cached_property
     def _moments(self) -> dict[str, Answer]:

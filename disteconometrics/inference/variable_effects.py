@@ -23,7 +23,9 @@ the span of `representers`: to first order neither matters then, and the error i
 (Chernozhukov et al. 2018).  Of an outcome between two ends the influence is its mean there under the law.  In
 the class (l, u] of the quantile it rests on the share e = (τ − F(l))/(F(u) − F(l)), and with θ the step then
 moves by [(1 − e) ∂F(l) + e ∂F(u)]/f, which takes off of the quantile, that moves by −∂F(q)/f, what the
-records tell and not where in the class it lies.  In general a step Σ α_i ψ_i moves by −Σ α_i E ψ_i s_i', s_i
+records tell and not where in the class it lies.  The noise is that of outcomes told exactly all the same: the
+variance e(1 − e)/f² inside of the class is added to that of its mean, and where the quantile lies comes on
+top, as in multiple imputation (Rubin 1987).  In general a step Σ α_i ψ_i moves by −Σ α_i E ψ_i s_i', s_i
 the scores: E ψ = 0 under every law, however it was recorded.  So are effects on the
 mean: a coefficient is then that of least squares with the other variables as they bend, and contrasts of few
 values go value by value.  A density at a quantile that is less than a twentieth of the median row's counts as
@@ -36,6 +38,7 @@ Angrist, Chernozhukov, Fernández-Val (2006), Quantile regression under misspeci
 doi:10.1111/j.1468-0262.2006.00671.x.
 Chernozhukov, Chetverikov, Demirer, Duflo, Hansen, Newey, Robins (2018), Double/debiased machine learning for
 treatment and structural parameters, Econometrics J. 21, doi:10.1111/ectj.12097.
+Rubin (1987), Multiple imputation for nonresponse in surveys, Wiley, chapter 3.
 """
 
 from __future__ import annotations
@@ -96,13 +99,14 @@ class Effect(NamedTuple):
 class _Part(NamedTuple):
     """An average over rows under one design: values (n,), summed gradients.
 
-    ``hidden`` (n,) are rows that records do not tell of, ``beside`` rows beside their mass, whose gradients
-    are left out; None where there are none.
+    ``hidden`` (n,) are rows that records do not tell of, ``inside`` (n,) those inside of coarse classes,
+    ``beside`` rows beside their mass, whose gradients are left out; None where there are none.
     """
 
     values: Array
     sums: Array
     hidden: Mask | None
+    inside: Mask | None = None
     beside: Parts | None = None
 
 
@@ -135,8 +139,8 @@ class Seen(NamedTuple):
 class _Step(NamedTuple):
     """One step of the influence function: gradients (m, p) that it takes off, rows (n, m) that it adds.
 
-    Errors take the rows ``scale`` (m,) times as large; ``beyond`` (m,) is the share of their squares that the
-    laws have where the sample does not reach.
+    Errors take the rows ``scale`` (m,) times as large, where outcomes were not told exactly or the sample
+    does not reach all; ``beyond`` (m,) is the share of their squares that the laws have where it does not.
     """
 
     sums: Array | None
@@ -158,10 +162,9 @@ class _Step(NamedTuple):
         rows = self.rows[:, j]
         with np.errstate(invalid="ignore"):  # where a row has no such moment
             value, gradient = a.value + float(rows.sum()), a.gradient - self.sums[j]
-        a = a._replace(value=value, gradient=gradient, noise=rows)
-        if self.scale is None or self.beyond is None:
-            return a
-        return a._replace(noise=rows * self.scale[j], beyond=float(self.beyond[j]))
+            noise = rows if self.scale is None else rows * self.scale[j]
+        beyond = 0.0 if self.beyond is None else float(self.beyond[j])
+        return a._replace(value=value, gradient=gradient, noise=noise, beyond=beyond)
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,11 +293,7 @@ class VariableEffects:
         kind, numbers = functional
         y = self.seen.outcome
         if kind == "q":
-            f = self._own.quantile_density(numbers[0])
-            smooth = f[np.isfinite(f)]  # a quantile at a mass does not move
-            least = np.median(smooth) / WIDE if len(smooth) else 0.0
-            f = np.maximum(f, least)  # else one row decides where its law is far too wide
-            return as_floats((numbers[0] - self.seen.at_most(numbers[0])) / f)
+            return as_floats((numbers[0] - self.seen.at_most(numbers[0])) / self._density(numbers[0]))
         if kind in ("difference", "ratio"):
             return self._of_two_quantiles(kind, numbers)
         if kind == "mean":
@@ -308,6 +307,32 @@ class VariableEffects:
             return self._of_inequality(kind, values)
         square = np.square(y - self._values(("mean", ())))
         return (square - values**2) / (2 * values) if kind == "std" else square - values
+
+    def _inside(self, functional: Functional) -> Array:
+        """The variance (n,) of the influence inside of the records, zero of what is known and of means."""
+        assert self.seen is not None
+        kind, numbers = functional
+        if kind == "prob":
+            low, high = (self.seen.at_most(self._own.at(end).cdf) for end in numbers)
+            return as_floats((high - low) * (1 - high + low))
+        if kind not in ("q", "difference", "ratio"):
+            return np.zeros(len(self.X))
+        parts: list[Functional] = [("q", (t,)) for t in numbers]
+        below = [self.seen.at_most(t) for t in numbers]
+        slopes = [1 / self._density(t) for t in numbers]
+        if kind == "q":
+            return as_floats(below[0] * (1 - below[0]) * slopes[0] ** 2)
+        a, b = (self._values(f) for f in parts)
+        of_a, of_b = (slopes[0], slopes[1]) if kind == "difference" else (slopes[0] / b, slopes[1] * a / b**2)
+        both = np.minimum(*below) - below[0] * below[1]
+        of_each = [e * (1 - e) * c**2 for e, c in zip(below, (of_a, of_b), strict=True)]
+        return as_floats(of_each[0] + of_each[1] - 2 * both * of_a * of_b)
+
+    def _density(self, tau: float) -> Array:
+        """Densities (n,) at a quantile; one that is far too wide counts as some, else one row decides."""
+        f = self._own.quantile_density(tau)
+        smooth = f[np.isfinite(f)]  # a quantile at a mass does not move
+        return np.maximum(f, np.median(smooth) / WIDE if len(smooth) else 0.0)
 
     def _of_inequality(self, kind: str, values: Array) -> Array:
         """The influence function (n,) of a measure of inequality."""
@@ -339,10 +364,16 @@ class VariableEffects:
             rows = A * self._influence(functional, found.values)[:, None]
             products = self.seen.products
             sums = found.sums if products is None else products(rows)
-        if functional[0] not in INEQUALITY:
-            return _Step(sums, rows)
-        inside = self.seen.size * float(self.every[self.shares > 0].sum())
-        return _Step(sums, rows, *reach(functional[0], self._own, found.values, A, rows, self.shares, inside))
+        if functional[0] in INEQUALITY:
+            n = self.seen.size * float(self.every[self.shares > 0].sum())
+            return _Step(sums, rows, *reach(functional[0], self._own, found.values, A, rows, self.shares, n))
+        return _Step(sums, rows, None if products is None else self._wider(functional, A, rows))
+
+    def _wider(self, functional: Functional, A: Array, rows: Array) -> Array:
+        """The noise (m,) of outcomes told exactly over that of rows (n, m), which are expectations."""
+        inside = np.square(A).T @ self._inside(functional)
+        known = np.square(rows).sum(axis=0)
+        return as_floats(np.sqrt(1 + np.divide(inside, known, out=np.zeros_like(known), where=known > 0)))
 
     def _stepped(
         self,
@@ -384,7 +415,10 @@ class VariableEffects:
         with np.errstate(invalid="ignore"):
             plain = self._average((after.values - before.values) / unit, after.sums[0] - before.sums[0])
         hidden = self._hidden(functional, self.shares, before.hidden, after.hidden)
-        return plain._replace(hidden=hidden, beside=difference_of_parts(before.beside, after.beside))
+        beside = difference_of_parts(before.beside, after.beside)
+        return plain._replace(
+            hidden=hidden, beside=beside, inside=_share(self.shares, before.inside, after.inside)
+        )
 
     def _each(self, laws: RowLaws, W: Array, functionals: Sequence[Functional]) -> list[_Part]:
         """Functionals of laws with weights W (n, 1), and which rows are beside a mass."""
@@ -395,11 +429,11 @@ class VariableEffects:
         """See `_each`."""
         near = None if ends is None else ends.at_once(functional, self.shares)
         found = row_values(laws, functional, W if near is None else np.where(near[:, None], 0.0, W))
-        hidden = self._untold(functional, laws)
+        hidden, inside = self._untold(functional, laws), self._by_smoothness(functional, laws)
         if near is None or ends is None or self.estimation is None:
-            return _Part(*found, hidden)
+            return _Part(*found, hidden, inside)
         beside = ends.rows(laws, W[:, 0], functional, near, self.estimation, self.held)
-        return _Part(*found, hidden, beside)
+        return _Part(*found, hidden, inside, beside)
 
     def _untold(self, functional: Functional, laws: RowLaws) -> Mask | None:
         """Rows (n,) of which records do not tell quantiles of these laws, None where they tell all."""
@@ -416,8 +450,19 @@ class VariableEffects:
         kind, numbers = functional
         if self.held.hides(functional) or (kind == "prob" and self.held.hides_between(numbers)):
             return 1.0
-        untold = [one for one in rows if one is not None]
-        return float(weights @ np.logical_or.reduce(untold)) if untold else 0.0
+        return _share(weights, *rows)
+
+    def _by_smoothness(self, functional: Functional, laws: RowLaws) -> Mask | None:
+        """Rows (n,) whose functional lies inside of coarse classes, None where there are none of these."""
+        kind, levels = functional
+        if not self.held.classes:
+            return None
+        inside = np.full(len(self.X), self.held.smooth_alone(functional))
+        if kind in ("q", "difference", "ratio"):
+            zero = np.zeros((len(self.X), 1))
+            for level in levels:
+                inside |= self.held.inside(laws.by_row(("q", (level,)), zero).values)
+        return inside
 
     def _own_values(self, values: Array) -> Array:
         """Values (n,), zero in rows that are not averaged over: these may have none."""
@@ -526,6 +571,7 @@ class VariableEffects:
         for f in functionals:
             found = row_values(self._own, f, W)
             step, untold = self._step(f, W, found), self._untold(f, self._own)
+            inside = self._by_smoothness(f, self._own)
             for j, (v, (_, x, Z)) in enumerate(parts.items()):
                 if not W[:, j].any():
                     out[v][1].append(Answer(np.nan, np.zeros_like(found.sums[j]), np.zeros(len(x))))
@@ -535,10 +581,18 @@ class VariableEffects:
                     value = float(W[:, j] @ values)
                     left = residual(values - value * x, Z, self.shares)
                     plain = Answer(value, found.sums[j], W[:, j] * left)
-                plain = plain._replace(hidden=self._hidden(f, W[:, j] * x, untold), beside=self._gone(f))
+                shares = W[:, j] * x
+                hidden, smooth = self._hidden(f, shares, untold), _share(shares, inside)
+                plain = plain._replace(hidden=hidden, beside=self._gone(f), inside=smooth)
                 few = 0.0 if f[0] in SPREADS else step.few(j)  # of spreads it tells nothing of their limits
                 out[v][1].append(step.applied(plain, j)._replace(few=few))
         return out
+
+
+def _share(weights: Array, *rows: Mask | None) -> float:
+    """The share by weights (n,) of rows in any of several sets."""
+    known = [one for one in rows if one is not None]
+    return float(weights @ np.logical_or.reduce(known)) if known else 0.0
 
 
 def check_values(scenario: Scenario, variable: str, values: Sequence[Any]) -> None:

@@ -9,11 +9,19 @@ import numpy as np
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import HeavyTailWarning, InfiniteMomentWarning, LeverageWarning, warn_user
 from disteconometrics.inference.beside_mass import levels_of
-from disteconometrics.inference.held import ALL, MOST_HIDDEN, Held, warn_hidden
+from disteconometrics.inference.held import ALL, MOST_HIDDEN, Held, warn_by_smoothness, warn_hidden
 from disteconometrics.inference.law_effects import Answer, Averaged, RowLaws
 from disteconometrics.inference.law_functionals import Functional
 
-__all__ = ["check_finite", "checked", "hidden_rows", "is_withheld", "settled", "warn_unsupported"]
+__all__ = [
+    "check_finite",
+    "checked",
+    "hidden_rows",
+    "inside_rows",
+    "is_withheld",
+    "settled",
+    "warn_unsupported",
+]
 
 # Share of squared influences beyond a sample's reach from which on limits are rough.  Of Theil's index in 500
 # rows it is .32 to .84 (nine tenths of the samples) in log-normal laws with σ about .6, .43 to .51 with .8,
@@ -37,6 +45,7 @@ def checked(
     warn_unsupported(kinds, unsupported)
     warn_hidden(names, [a.hidden for a in answers], held)
     withheld = [is_withheld(a, kind, unsupported) for kind, a in zip(kinds, answers, strict=True)]
+    warn_by_smoothness(names, [0.0 if w else a.inside for a, w in zip(answers, withheld, strict=True)])
     values = [(n, a) for n, a, known in zip(names, answers, withheld, strict=True) if a.varies and not known]
     check_finite([n for n, _ in values], np.array([a.value for _, a in values]))
     _warn_beyond([(n, a.beyond) for n, a in values])
@@ -106,9 +115,24 @@ def hidden_rows(laws: RowLaws, functional: Functional, values: Array, held: Held
     kind, numbers = functional
     if held.all or held.hides(functional) or (kind == "prob" and held.hides_between(numbers)):
         return np.full(len(values), not held.all)
+    return _any_quantile(laws, functional, values, held.hidden)
+
+
+def inside_rows(laws: RowLaws, functional: Functional, values: Array, held: Held) -> Mask:
+    """Rows (n,) of which records tell a functional with these values by smoothness alone."""
+    if not held.classes or held.smooth_alone(functional):
+        return np.full(len(values), bool(held.classes)) & np.isfinite(values)
+    return _any_quantile(laws, functional, values, held.inside)
+
+
+def _any_quantile(
+    laws: RowLaws, functional: Functional, values: Array, where: Callable[[Array], Mask]
+) -> Mask:
+    """Rows (n,) with a quantile of a functional with these values somewhere."""
+    kind, levels = functional
     if kind == "q":
-        return held.hidden(values)
-    zero = np.zeros((len(values), 1))
-    levels = numbers if kind in ("difference", "ratio") else ()
-    parts = [held.hidden(laws.by_row(("q", (level,)), zero).values) for level in levels]
-    return np.asarray(np.logical_or.reduce([np.zeros(len(values), dtype=bool), *parts]))
+        return where(values)
+    zero, found = np.zeros((len(values), 1)), np.zeros(len(values), dtype=bool)
+    for level in levels if kind in ("difference", "ratio") else ():
+        found |= where(laws.by_row(("q", (level,)), zero).values)
+    return found

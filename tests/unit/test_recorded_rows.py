@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,14 @@ import torch
 import disteconometrics as de
 from disteconometrics import errors
 from disteconometrics.data.recorded import Records
-from disteconometrics.estimators.flow.spline_fit import Fitted, Prepared, SplinePlan, fit_flow, problem_of
+from disteconometrics.estimators.flow.spline_fit import (
+    LEAST_BEND,
+    Fitted,
+    Prepared,
+    SplinePlan,
+    fit_flow,
+    problem_of,
+)
 from disteconometrics.estimators.flow.spline_inference import score_products
 from disteconometrics.estimators.flow.spline_sample import SplineSample, knots_of
 from disteconometrics.inference.held import Held
@@ -187,6 +195,7 @@ def test_limits_beyond_the_cap_are_open() -> None:
     assert high == np.inf
 
 
+@pytest.mark.filterwarnings("ignore:By smoothness")
 @pytest.mark.parametrize(
     ("left", "options"),
     [
@@ -208,6 +217,62 @@ def test_effects_and_quantiles_are_near_those_of_exact_outcomes(left: str, optio
         assert (ours.std_error < 1.4 * theirs.std_error).all()
 
 
+def test_what_lies_inside_a_coarse_class_is_by_smoothness(tmp_path: Any) -> None:
+    """Told by a warning and at the foot of tables; F at the ends of classes is told by the records."""
+    data = wages()
+    res = de.FlowDensity("brackets(w, [0, 4, 6, 8, 10, 15, 20, 400]) ~ d", support="positive").fit(data)
+    names = ["q[0.5]", "iqr", "prob[5,10]"]
+    for ask in (res.functionals, partial(res.effect, "d", 0, 1), partial(res.predict, {"d": [0.0]})):
+        with pytest.warns(errors.UnidentifiedWarning, match=r"By smoothness: q\[0.5\], iqr, prob\[5,10\]\. "):
+            ask(names)
+        ask(["prob[4,10]"])
+    with pytest.warns(errors.UnidentifiedWarning, match="By smoothness"):
+        told = res.effects(["q[0.5]", "prob[4,10]"])
+    assert told.smooth == (True, False)
+    assert "By smoothness: q[0.5]. " in " ".join(str(told.summary()).split())
+    with pytest.warns(errors.UnidentifiedWarning, match="By smoothness"):
+        text = " ".join(str(res.summary()).split())
+    assert "By smoothness: mean, std, q[0.1], q[0.25], q[0.5], q[0.75], q[0.9]. " in text
+    res.save(tmp_path / "res.zip")
+    again = de.load(tmp_path / "res.zip")
+    assert again.held == res.held
+    assert any(again.effects().smooth)
+    fine = de.FlowDensity(f"rounded(fine, to={0.25!r}) ~ d").fit(
+        {**data, "fine": np.round(data["w"] * 4) / 4}
+    )
+    fine.effects(["mean", "q[0.5]"])  # no class of these holds many
+
+
+@pytest.mark.parametrize("seed", [5, 8, 10])  # in which the marginal likelihood has no bend at all
+def test_the_bend_before_a_cap_is_not_dropped(seed: int) -> None:
+    """Limits of a quantile near the cap held it in .69 of such samples without one."""
+    rng = np.random.default_rng([24, 500, seed])
+    wide = rng.random(500) < 0.3
+    y = np.where(wide, rng.normal(1.5, 1.5, 500), rng.normal(0, 0.6, 500))
+    capped = de.FlowDensity("topcoded(y, at=2.5) ~ 1").fit({"y": np.minimum(y, 2.5)})
+    assert capped.edf > 3 + 0.9 * LEAST_BEND  # level, slope and its change apart
+
+
+def test_noise_inside_of_records_is_that_of_outcomes_told_exactly() -> None:
+    """The influence's variance inside of records, by a thousand levels in each, is what is added."""
+    res = de.FlowDensity("rounded(whole, to=1) ~ d").fit(wages())
+    names = ["q[0.5]", "iqr", "prob[5.5,9.5]"]
+    a = res.answering(names, None, near=True)
+    effects = a.variables(np.full(len(a.X), 1 / len(a.X)))
+    below, width = a.seen.below, a.seen.pit - a.seen.below
+    levels = below + width * ((np.arange(1000) + 0.5) / 1000)[:, None]
+    exact = [replace(effects, seen=a.seen._replace(pit=u, below=None)) for u in levels]
+    for functional in a.functionals:
+        if functional[0] == "prob":
+            low, high = (effects._own.at(end).cdf for end in functional[1])
+            draws = (low < levels) & (levels <= high)
+        else:
+            value = effects._values(functional)
+            draws = np.array([one._influence(functional, value) for one in exact])
+        np.testing.assert_allclose(effects._inside(functional), draws.var(axis=0), rtol=0.01, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:By smoothness")
 def test_weights_that_count_are_rows() -> None:
     data, w = wages(120), np.random.default_rng(5).integers(1, 4, 120)
     model = "brackets(w, [0, 4, 6, 8, 10, 15, 20, 400]) ~ d"

@@ -171,7 +171,7 @@ def _on_numbers(
     if f.shared:
         notes.append(f.shared)
     if f.records is not None:
-        notes += f.records.notes(recording, f.outcome, corner="corner" in recording)
+        notes += f.records.notes(recording, f.outcome, estimates, corner="corner" in recording)
     if not f.converged:
         notes.append("The iterations did not reach the optimum: the law is a valid one, but not the best.")
     return notes

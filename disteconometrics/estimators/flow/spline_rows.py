@@ -284,7 +284,7 @@ def _record_facts(flow: SplineFlow, main: Solution, rows: FlowRows) -> RecordFac
     s = rows.sample
     if s.records is None:
         return None
-    held = held_by(s.records, flow.support)
+    held = held_by(s.records, flow.support, s.weights)
     cdf = np.array(
         [np.average(_cdf(flow, main.theta, s.X, y), weights=s.weights) for y in (held.low, held.high)]
     )
