@@ -49,7 +49,7 @@ from disteconometrics.inference.covariance import (
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 from disteconometrics.inference.influence import rows_covariance
 from disteconometrics.inference.influence_functions import check_outcomes, equal_rows, influence_function
-from disteconometrics.inference.law_effects import critical_of_band
+from disteconometrics.inference.law_bands import critical_of_band
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.survey import Survey, Units, effective_degrees
 from disteconometrics.inference.two_samples import tail_index

@@ -33,7 +33,8 @@ from disteconometrics.inference.beside_mass import MassEnds, warn_no_error
 from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind
 from disteconometrics.inference.held import Held, warn_not_held
 from disteconometrics.inference.influence import influence_covariance, scaled_averaging
-from disteconometrics.inference.law_effects import Answer, Averaged, Estimation, half, mass_ends
+from disteconometrics.inference.law_bands import half
+from disteconometrics.inference.law_effects import Answer, Averaged, Estimation, mass_ends
 from disteconometrics.inference.law_functionals import is_analytic, parse_functional
 from disteconometrics.inference.survey import Survey, SurveyDesign
 

@@ -26,16 +26,14 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.distributions.functionals import functional_name
-from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData, OptionError
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.crossings import UNSURE, crossings, crossings_of_mass, just_below
-from disteconometrics.inference.estimates import Estimates, as_far_out, critical_value
+from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
 from disteconometrics.inference.law_functionals import SHARES, Functional
@@ -45,6 +43,7 @@ from disteconometrics.threads import on_one_thread
 
 __all__ = [
     "Answer",
+    "AtLevels",
     "AtOutcome",
     "Averaged",
     "Estimation",
@@ -53,24 +52,20 @@ __all__ = [
     "RowLaws",
     "RowMoments",
     "RowValues",
-    "band",
     "check_target",
     "error_of",
     "estimates_of",
-    "half",
     "mass_ends",
     "needs_population",
     "outcomes_of",
     "point_of",
     "row_gradients",
     "row_values",
+    "spreads",
     "with_quantile_limits",
 ]
 
 MOST_STEPS = 100  # of a search for a quantile
-GRID = 60  # points of a curve
-DRAWS = 4000  # of the Gaussian process behind a uniform band
-LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
 FEW = 400  # rows whose quantiles say where that of the average is
 
 
@@ -89,6 +84,14 @@ class AtOutcome(NamedTuple):
 
     cdf: Array
     pdf: Array
+
+
+class AtLevels(NamedTuple):
+    """Outcomes (n,) at levels of rows' laws, sums (v, p) of their gradients, and densities (n,) there."""
+
+    values: Array
+    sums: Array
+    density: Array
 
 
 class RowMoments(NamedTuple):
@@ -192,6 +195,16 @@ def row_values(laws: RowLaws, functional: Functional, W: Array) -> RowValues:
     value, of_a, of_b = (a - b, one, -one) if kind == "difference" else (a / b, 1 / b, -a / b**2)
     parts = [laws.by_row(("q", (t,)), W * d[:, None]).sums for t, d in zip(levels, (of_a, of_b), strict=True)]
     return RowValues(value, parts[0] + parts[1])
+
+
+def spreads(laws: RowLaws, kind: str, W: Array) -> RowValues:
+    """The variance or standard deviation of every row's law (n,), by `RowLaws.moments`."""
+    moments = laws.moments(np.zeros((len(W), 1)))
+    w = W / (2 * np.sqrt(moments.var))[:, None] if kind == "std" else W
+    of_mean = -2 * (moments.mean - laws.origin)[:, None] * w
+    v, sums = W.shape[1], laws.moments(np.concatenate([w, of_mean], axis=1))
+    values = np.sqrt(moments.var) if kind == "std" else moments.var
+    return RowValues(values, sums.second[:v] + sums.first[v:])
 
 
 def row_gradients(laws: RowLaws, functional: Functional) -> tuple[Array, Array]:
@@ -604,17 +617,12 @@ class Averaged:
             limits = self._outcome.quantile_limits(tau, error, critical, a.value, error(a))
             low, high = self.held.limits(*self._records.told(limits))
             return float(low), float(high)
-        laws, point = self._own[0], self.point
+        laws = self._own[0]
         target, support = float(laws.link.quantile(np.array(tau))), laws.support
 
         def over(y: Array, sign: float) -> Array:
             a = self.on_link(float(y[0]))
             return np.array([a.value + sign * critical * error(a) - target])
-
-        if point is not None:
-            ends = [crossings_of_mass(partial(over, sign=s), point, self._width) for s in (1.0, -1.0)]
-            low, high = self.held.limits(*np.concatenate(ends))
-            return float(low), float(high)
 
         def band(u: Array, sign: float) -> Array:
             return over(support.from_line(u), sign)
@@ -622,12 +630,26 @@ class Averaged:
         at, lift = (of(np.array([y])) for of in (support.to_line, support.log_slope))
         half = critical * se * np.exp(lift)
         slope = self.at(y)[1] / laws.link.pdf(laws.link.quantile(np.array([tau])))  # of z̄ in the outcome
-        sides = [
-            (partial(band, sign=sign), sign * critical * se * slope, -sign * half) for sign in (1.0, -1.0)
-        ]
-        ends = [crossings(g, at, step, at_start) for g, at_start, step in sides]
-        low, high = self.held.limits(*support.from_line(np.concatenate(ends)))
+        ends = []
+        for sign in (1.0, -1.0):
+            if self._clear_of_mass(y, se, partial(over, sign=sign), sign):
+                start, step = sign * critical * se * slope, -sign * half
+                found = support.from_line(crossings(partial(band, sign=sign), at, step, start))
+            else:
+                found = crossings_of_mass(partial(over, sign=sign), self.point or 0.0, self._width)
+            ends.append(found)
+        low, high = self.held.limits(*np.concatenate(ends))
         return float(low), float(high)
+
+    def _clear_of_mass(self, y: float, se: float, over: Callable[[Array], Array], sign: float) -> bool:
+        """Whether a limit of a quantile y, below or above it by sign ±1, is on its side of the mass."""
+        if self.point is None:
+            return True
+        towards = sign * (y - self.point)  # positive where the limit lies towards the mass
+        if np.isnan(se) or towards <= 0:
+            return towards < 0 and not np.isnan(se)
+        end = self.point if sign > 0 else just_below(self.point)
+        return bool(sign * over(np.array([end]))[0] < 0)
 
 
 def with_quantile_limits(
@@ -657,65 +679,6 @@ def _quantile_limits(plain: Estimates, parts: Any, error: Callable[[Answer], flo
     return out
 
 
-# ---- bands -------------------------------------------------------------------------------------------------
-
-
-@on_one_thread
-def band(
-    law: Averaged,
-    kind: str,
-    grid: Any,
-    level: float,
-    seed: np.random.SeedSequence,
-    estimation: Estimation,
-    target: str,
-) -> pd.DataFrame:
-    """A curve of an averaged law with pointwise and uniform limits over a grid (sup-t, by simulation).
-
-    Those of quantiles are bands of the distribution function inverted, the uniform one over the outcomes
-    between the ends.
-
-    Parameters
-    ----------
-    law : Averaged.
-    kind : {"cdf", "pdf", "quantile"}
-    grid : outcomes (g,), or quantile levels; None for 60 between the .01 and .99 quantiles.
-    level : float, confidence level; seed : of the simulation.
-    estimation, target : as in `estimates_of`.
-
-    Raises
-    ------
-    OptionError
-    """
-    points = _band_points(law, kind, grid)
-    inverted = kind == "quantile"
-    at = np.array([law.quantile(t) for t in points]) if inverted else points
-    answers = [law.log_density(y) if kind == "pdf" else law.on_link(y) for y in at]
-    curve = estimates_of(map(str, range(len(at))), answers, estimation, target)
-    sup = as_far_out(critical_of_band(curve.covariance, level, seed), estimation.df)
-    point = critical_value(level, estimation.df)
-    if inverted:
-        densities = np.array([law.at(y)[1] for y in at])
-        d = law.laws.link.pdf(curve.values)
-        error = error_of(estimation, target)
-        with np.errstate(divide="ignore", invalid="ignore"):  # at a mass, where no error is asked for
-            widths = curve.std_error * d / densities
-        limits = [
-            law.quantile_limits(float(t), error, c, float(y), float(se))
-            for c in (point, sup)
-            for t, y, se in zip(points, at, widths, strict=True)
-        ]
-        columns = {"tau": points, "estimate": at}
-        ends = list(np.array(limits).reshape(2, -1, 2).transpose(0, 2, 1).reshape(4, -1))
-    else:
-        back = np.exp if kind == "pdf" else law.laws.link.cdf
-        ends = [back(curve.values + c * curve.std_error) for c in (-point, point, -sup, sup)]
-        columns = {"y": points, "estimate": back(curve.values)}
-    table = pd.DataFrame(columns | dict(zip(LIMITS, ends, strict=True)))
-    table.loc[law.held.hidden(at), table.columns[1:]] = np.nan
-    return table
-
-
 def error_of(estimation: Estimation, target: str) -> Callable[[Answer], float]:
     """What gives the standard error of one answer."""
     return partial(_error, estimation, target)
@@ -725,45 +688,3 @@ def _error(estimation: Estimation, target: str, answer: Answer) -> float:
     rows = answer.of(target)[:, None] if target == "population" or answer.noise is not None else None
     V = estimation.covariance(np.array([answer.value]), answer.gradient[None], rows)
     return float(np.sqrt(V[0, 0]))
-
-
-def _band_points(law: Averaged, kind: str, grid: Any) -> Array:
-    """The grid of a band, checked; None is levels from .01 to .99, or outcomes between these quantiles."""
-    if kind not in ("cdf", "pdf", "quantile"):
-        raise OptionError(f"kind={kind!r} is not known; use 'cdf', 'pdf' or 'quantile'.")
-    if grid is None:
-        low, high = 0.01, 0.99
-        if kind != "quantile":
-            low, high = np.clip([law.quantile(low), law.quantile(high)], law.held.low, law.held.high)
-        return np.linspace(low, high, GRID)
-    points = floats(grid, "The grid")
-    if points.ndim != 1 or len(points) < 2 or not np.isfinite(points).all():
-        raise OptionError("The grid is a list of at least two finite numbers.")
-    if kind == "quantile" and (points.min() <= 0 or points.max() >= 1):
-        raise OptionError("The grid of a quantile curve holds levels between 0 and 1.")
-    return points
-
-
-def critical_of_band(V: Array, level: float, seed: np.random.SeedSequence) -> float:
-    """The level-quantile of the largest |ε_i|/se_i, ε ~ N(0, V), by draws; NaN where no error is known."""
-    known = np.isfinite(np.diagonal(V))
-    root = half(V[np.ix_(known, known)])
-    se = np.sqrt(np.square(root).sum(axis=1))
-    root = root[se > 0] / se[se > 0, None]
-    if not len(root):
-        return np.nan
-    draws = np.random.default_rng(seed).standard_normal((root.shape[1], DRAWS))
-    return float(np.quantile(np.abs(root @ draws).max(axis=0), level))
-
-
-def half(S: Array) -> Array:
-    """L with L·L' = S for a positive semi-definite S.
-
-    Examples
-    --------
-    >>> L = half(np.array([[2.0, 1.0], [1.0, 2.0]]))
-    >>> (L @ L.T).round(12).tolist()
-    [[2.0, 1.0], [1.0, 2.0]]
-    """
-    values, vectors = np.linalg.eigh(S)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

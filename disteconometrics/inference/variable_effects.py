@@ -52,7 +52,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.distributions.scores import crps
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
 from disteconometrics.inference.beside_mass import (
-    MassEnds,
+    BesideMass,
     Parts,
     difference_of_parts,
     without_limits,
@@ -255,9 +255,9 @@ class VariableEffects:
         return self.laws(self.X)
 
     @cached_property
-    def _ends(self) -> MassEnds | None:
+    def _ends(self) -> BesideMass | None:
         """Where the laws of the rows as they are have the ends of their masses."""
-        return None if self.estimation is None else MassEnds.of(self._own, self.estimation)
+        return None if self.estimation is None else BesideMass(self._own, self.estimation)
 
     def _near(self, functional: Functional) -> Mask | None:
         """Rows (n,) that are beside their mass, if so many are that an average has no error; else None."""
@@ -306,8 +306,16 @@ class VariableEffects:
         return u - 1 - left if kind == "mld" else np.square(left) - values
 
     def _values(self, functional: Functional) -> Array:
-        """A functional of the law of each row (n,)."""
-        return row_values(self._own, functional, np.zeros((len(self.X), 1))).values
+        """A functional of the law of each row (n,), remembered."""
+        if functional not in self._known:
+            found = row_values(self._own, functional, np.zeros((len(self.X), 1)))
+            self._known[functional] = found.values
+        return self._known[functional]
+
+    @cached_property
+    def _known(self) -> dict[Functional, Array]:
+        """Functionals of the rows' laws that were asked for."""
+        return {}
 
     def _of_two_quantiles(self, kind: str, levels: tuple[float, ...]) -> Array:
         """The influence function (n,) of a difference or ratio of two quantiles."""
@@ -325,11 +333,15 @@ class VariableEffects:
         near = self._near(functional)
         if near is not None:  # limits of these rows' quantiles take no step
             A, found = np.where(near[:, None], 0.0, A), None
-        found = row_values(self._own, functional, A) if found is None else found
+        products = self.seen.products
+        if products is None:
+            found = row_values(self._own, functional, A) if found is None else found
+        values = self._values(functional) if found is None else found.values
         with np.errstate(invalid="ignore"):  # where a row has no such moment
-            rows = A * self._influence(functional, found.values)[:, None]
-            products = self.seen.products
-            return _Step(found.sums if products is None else products(rows), rows)
+            rows = A * self._influence(functional, values)[:, None]
+            if products is not None:
+                return _Step(products(rows), rows)
+            return _Step(None if found is None else found.sums, rows)
 
     def _stepped(
         self,
@@ -375,17 +387,17 @@ class VariableEffects:
 
     def _each(self, laws: RowLaws, W: Array, functionals: Sequence[Functional]) -> list[_Part]:
         """Functionals of laws with weights W (n, 1), and which rows are beside a mass."""
-        ends = None if self.estimation is None else MassEnds.of(laws, self.estimation)
+        ends = None if self.estimation is None else BesideMass(laws, self.estimation)
         return [self._part(laws, W, f, ends) for f in functionals]
 
-    def _part(self, laws: RowLaws, W: Array, functional: Functional, ends: MassEnds | None) -> _Part:
+    def _part(self, laws: RowLaws, W: Array, functional: Functional, ends: BesideMass | None) -> _Part:
         """See `_each`."""
         near = None if ends is None else ends.at_once(functional, self.shares)
         found = row_values(laws, functional, W if near is None else np.where(near[:, None], 0.0, W))
         hidden = self._untold(functional, laws)
-        if near is None or ends is None or self.estimation is None:
+        if near is None or ends is None:
             return _Part(*found, hidden)
-        beside = ends.rows(laws, W[:, 0], functional, near, self.estimation, self.held)
+        beside = ends.rows(W[:, 0], functional, near, self.held)
         return _Part(*found, hidden, beside)
 
     def _untold(self, functional: Functional, laws: RowLaws) -> Mask | None:
