@@ -21,12 +21,29 @@ __all__ = [
     "Run",
     "StreamedBlocks",
     "chosen_rows",
+    "chunk_rows",
     "columns",
     "dense_block",
     "densified",
     "each_row",
     "width",
 ]
+
+
+CHUNK_BYTES = 1_000_000  # of X: with its scaled copy this stays inside a 2 MB cache
+ROWS = 32_768  # a chunk where the columns are few: vectors of a row length then decide, and they fit too
+FEW_COLUMNS = 16  # up to which they are few
+
+
+def chunk_rows(k: int) -> int:
+    """How many rows of k columns a pass takes at once.
+
+    Examples
+    --------
+    >>> chunk_rows(10), chunk_rows(100)
+    (32768, 1250)
+    """
+    return ROWS if k <= FEW_COLUMNS else max(256, CHUNK_BYTES // (8 * k))
 
 
 class FactorMatrix:
@@ -228,6 +245,8 @@ class Readable(Protocol):
     def sample(self, rows: int) -> list[Block]: ...
     def check_keys(self) -> None: ...
     @property
+    def is_small(self) -> bool: ...
+    @property
     def width(self) -> int: ...
 
 
@@ -246,6 +265,11 @@ class StreamedBlocks(Sequence[Block]):
         self, rows: Readable, makes: tuple[Callable[[Block], Block], ...] = (), each_row: bool = False
     ) -> None:
         self.rows, self.makes, self.each_row = rows, makes, each_row
+
+    @property
+    def is_small(self) -> bool:
+        """Whether rows may be in memory between passes, so that one for the score alone costs little."""
+        return self.rows.is_small
 
     def mapped(self, make: Callable[[Block], Block]) -> StreamedBlocks:
         """The same blocks, changed by one more function."""

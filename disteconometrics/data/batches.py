@@ -23,7 +23,7 @@ from disteconometrics.data.settle import (
 from disteconometrics.data.source import Part
 from disteconometrics.data.spec import numeric_column
 from disteconometrics.data.table import Column, Table
-from disteconometrics.errors import DisteconometricsError
+from disteconometrics.errors import DataError, DisteconometricsError
 
 __all__ = [
     "RUN",
@@ -94,13 +94,18 @@ class named:  # noqa: N801 - read as a word after with
 
 
 def tables_of(part: Part, names: Sequence[str]) -> Iterator[Table]:
-    """The batches of a part; a column that it lacks is named."""
+    """The batches of a part; a column that it lacks, or has twice, is named."""
     have = part.columns()
     if have:
         empty = Table({name: np.zeros(0) for name in have})
         with named(part):
             for name in names:
-                empty.find(name, "the formula")
+                label = empty.find(name, "the formula")
+                if have.count(label) > 1:
+                    raise DataError(
+                        f"Column {name!r} is a duplicate: {have.count(label)} columns have this name; rename "
+                        "them."
+                    )
     return map(Table, part.tables(names))
 
 
@@ -204,41 +209,78 @@ class Sample:
     """
 
     def __init__(self, most: int = 0, number: int = 0) -> None:
-        self.most, self.pieces = most, list[tuple[Array, Batch]]()
+        self.most, self.pieces = most, list[_Piece]()
         self._rng = np.random.default_rng([20240501, number])
         self._below = 1.0
 
-    def take(self, batch: Batch) -> None:
-        """Keep runs of a batch."""
+    def take(self, batch: Batch, held: bool = False) -> None:
+        """Keep runs of a batch; they are copied later where the batch is held by another."""
         priority = self._rng.random(len(batch.rows) // RUN)
         chosen = np.flatnonzero(priority < self._below)
         if len(chosen):
-            self.pieces.append((priority[chosen], batch.runs(chosen)))
+            self.pieces.append(_Piece(priority[chosen], chosen, replace(batch, columns={})))
             self._cut(3 * self.most // 2)
+        if not held:
+            self.copy()
 
-    def merge(self, other: Sample) -> None:
+    def merge(self, other: Sample, held: bool = False) -> None:
         """Add the runs of a later part."""
         self.pieces += other.pieces
         self._cut(3 * self.most // 2)
+        if not held:
+            self.copy()
+
+    def copy(self) -> None:
+        """Let the batches go."""
+        self.pieces = [piece.own() for piece in self.pieces]
 
     def _cut(self, bound: int) -> None:
         """Keep the most that there may be, where there are more than a bound."""
-        every = np.concatenate([np.zeros(0), *(p for p, _ in self.pieces)])
-        if len(every) <= bound:
-            return
-        self._below = float(np.partition(every, self.most)[self.most])
-        kept = [(p, batch, np.flatnonzero(p < self._below)) for p, batch in self.pieces]
-        self.pieces = [
-            (p[at], batch if len(at) == len(p) else batch.runs(at)) for p, batch, at in kept if len(at)
-        ]
+        every = self._priorities()
+        if len(every) > bound:
+            self._below = float(np.partition(every, self.most)[self.most])
+            self.pieces = self._under(self._below)
+
+    def _priorities(self) -> Array:
+        return np.concatenate([np.zeros(0), *(piece.priority for piece in self.pieces)])
+
+    def _under(self, bound: float) -> list[_Piece]:
+        """The pieces of runs below a bound."""
+        return [piece for p in self.pieces if len((piece := p.under(bound)).priority)]
 
     def rows(self, most: int) -> list[Batch]:
         """The batches of a sample with about ``most`` rows."""
-        every = np.sort(np.concatenate([np.zeros(0), *(p for p, _ in self.pieces)]))
+        every = np.sort(self._priorities())
         runs = min(self.most, max(1, most // RUN))
-        below = every[runs] if runs < len(every) else 1.0
-        kept = [(batch, np.flatnonzero(p < below), len(p)) for p, batch in self.pieces]
-        return [batch if len(at) == all_ else batch.runs(at) for batch, at, all_ in kept if len(at)]
+        return [piece.taken() for piece in self._under(every[runs] if runs < len(every) else 1.0)]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Runs of a batch by their random numbers; ``places`` are theirs in the batch (None: all there are)."""
+
+    priority: Array
+    places: Indices | None
+    batch: Batch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Other rows do not travel."""
+        return dict(self.own().__dict__)
+
+    def under(self, bound: float) -> _Piece:
+        """The runs below a bound, not copied."""
+        at = np.flatnonzero(self.priority < bound)
+        if len(at) == len(self.priority):
+            return self
+        return _Piece(self.priority[at], at if self.places is None else self.places[at], self.batch)
+
+    def own(self) -> _Piece:
+        """The same without a hold on other rows."""
+        return self if self.places is None else _Piece(self.priority, None, self.taken())
+
+    def taken(self) -> Batch:
+        """The rows."""
+        return self.batch if self.places is None else self.batch.runs(self.places)
 
 
 class FirstBatches:
@@ -263,7 +305,7 @@ class FirstBatches:
 
 
 def stacked(batches: Sequence[Batch], levels: dict[int, tuple[Any, ...]]) -> Batch:
-    """Batches as one.  Raises: nothing."""
+    """One batch of several, at least one; levels by factor are those of all rows, or those that occur."""
 
     def joined(arrays: Sequence[Any]) -> Any:
         return None if arrays[0] is None else np.concatenate(arrays)

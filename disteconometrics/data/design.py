@@ -140,11 +140,11 @@ class Design:
         """
         return (Block(self.y, cast(Any, self.matrix), self.weights, self.offset),)
 
-    def column(self, name: str, role: str) -> pd.Series:
+    def column(self, name: str, role: str, *, whole: bool = True) -> pd.Series:
         """Return a column of the user's table among the used rows; ``role``, as cluster, goes into messages.
 
         Returns: Series (n,) with the index of the rows.  Raises: OptionError if ``name`` is no text;
-        MissingColumnError; NeedsRows; DataError that counts missing values.
+        MissingColumnError; NeedsRows; DataError that counts missing values, where it is to be ``whole``.
         """
         check_name(name, role)
         if self.of_source and name not in self.table.names:
@@ -158,7 +158,7 @@ class Design:
         if self.kept is not None:
             values, missing = values[self.kept], missing[self.kept]
         series = pd.Series(values, index=self.index, name=name)
-        if missing.any():
+        if whole and missing.any():
             raise DataError(
                 f"The {role} column {name!r} has {missing.sum()} missing values among the "
                 f"{len(series)} rows used; fill them, or drop these rows before the fit"

@@ -127,8 +127,11 @@ class _Facts:
     sample: Sample = field(default_factory=Sample)
     tally: Tally = field(default_factory=Tally)
 
-    def merge(self, other: _Facts, asked: Question) -> None:
-        """Add what a later part says.  Raises: DataError for a column of another kind there."""
+    def merge(self, other: _Facts, asked: Question, held: bool) -> None:
+        """Add what a later part says, whose batches may be held.
+
+        Raises: DataError for a column of another kind there.
+        """
         self.given, self.used = self.given + other.given, self.used + other.used
         self.zeros, self.total = self.zeros + other.zeros, self.total + other.total
         add_counts(self.missing, other.missing)
@@ -150,7 +153,7 @@ class _Facts:
         for name, yes in other.zero_one.items():
             self.zero_one[name] = yes and self.zero_one.get(name, True)
         self.moments.merge(other.moments)
-        self.sample.merge(other.sample)
+        self.sample.merge(other.sample, held)
         self.tally.merge(other.tally)
         _check_few(self, asked)
 
@@ -192,7 +195,7 @@ def learn(
     offset: str | None = None,
     outcome: str = "binary",
     run: Run | None = None,
-    cache: str | None = "auto",
+    cache: Any = "auto",
     few: tuple[int, int] | None = None,
 ) -> StreamDesign:
     """Read a source once, and return the design, of a binary or numeric outcome, that its parts make.
@@ -217,6 +220,8 @@ def learn(
     parsed = parse_formula(formula, others)
     check_right_side(parsed, table)
     _check_terms_of_rows(parsed)
+    if parsed.has_dot:
+        _check_columns(source, labels)
     asked = Question(parsed, weights, weight_type, offset, outcome, few)
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))), tally=asked.tally())
     shares = max(FEW_PARTS, len(source.parts))
@@ -227,7 +232,7 @@ def learn(
     numbered = [(part, asked, runs, number, first) for number, part in enumerate(source.parts)]
     for part, found in zip(source.parts, run(_learnt, numbered, asked.names), strict=True):
         with named(part):
-            facts.merge(found, asked)
+            facts.merge(found, asked, first.are_whole)
     if not facts.given:
         raise DataError("The source has no rows")
     if not facts.used:
@@ -238,9 +243,21 @@ def learn(
     return _designed(formula, asked, facts, source, others if parsed.has_dot else (), run, cache).hold(first)
 
 
-def _room(cache: str | None) -> float:
-    """Bytes of the first reading that may be kept until the design is known."""
-    return np.inf if cache == "memory" else stream.KEPT_BYTES if cache == "auto" else -1
+def _check_columns(source: Source, labels: list[str]) -> None:
+    """Refuse parts of other columns where a dot stands for all of them.  Raises: DataError."""
+    for part in source.parts:
+        have = part.columns()
+        if have and set(have) != set(labels):
+            others = list_names(sorted(set(have) ^ set(labels), key=str))
+            raise DataError(
+                f"In {part.name}: '.' stands for every other column, and parts differ in {others}; name the "
+                "columns in the formula"
+            )
+
+
+def _room(cache: Any) -> float:
+    """Bytes of the first reading that may be kept until the design, and how many rows there are, is known."""
+    return np.inf if cache == "memory" else stream.KEPT_BYTES / 2 if cache == "auto" else -1
 
 
 def _check_terms_of_rows(parsed: Formula) -> None:
@@ -268,6 +285,7 @@ def _learnt(part: Part, asked: Question, runs: int, number: int, first: FirstBat
         with named(part):
             batch = read_batch(asked, table)
             _take(facts, asked, batch, len(table), part.name)
+        facts.sample.take(batch, first.are_whole)
         if first.are_whole:
             first.take(number, len(table), batch)
     facts.parts.append(Mark(key, facts.used, facts.check))
@@ -277,7 +295,7 @@ def _learnt(part: Part, asked: Question, runs: int, number: int, first: FirstBat
 def _take(facts: _Facts, asked: Question, batch: Batch, given: int, part: str) -> None:
     """Add what a batch says, of so many rows."""
     for column in batch.columns.values():
-        _check_kind(facts, column, part)
+        _check_kind(facts, column, batch.missing.get(column.name, 0) == given, part)
     facts.given += given
     facts.used += len(batch.rows)
     facts.zeros += batch.zeros
@@ -288,7 +306,6 @@ def _take(facts: _Facts, asked: Question, batch: Batch, given: int, part: str) -
     counts = batch.weights if asked.weight_type == "frequency" else None
     facts.total += float(len(batch.rows) if batch.weights is None else batch.weights.sum())
     facts.check = batch.check(facts.check)
-    facts.sample.take(batch)
     for name in batch.columns:
         column = batch.column(name)
         if column.numbers is None:
@@ -347,14 +364,12 @@ def _take_joint(facts: _Facts, parsed: Formula, values: list[Any], counts: Array
         add_counts(facts.joint.setdefault(group, {}), dict(zip(keys, sums, strict=True)), MOST_JOINT)
 
 
-def _check_kind(facts: _Facts, column: Column, part: str) -> None:
+def _check_kind(facts: _Facts, column: Column, is_missing: bool, part: str) -> None:
     """Refuse a column that is of another kind than in the parts before; one that is all missing is of any."""
-    missing = column.trouble()[0]
     if column.numbers is not None and column.native is None:
         facts.floats.add(column.name)
-    if missing is not None and missing.all():
-        return
-    _agree(facts, column.name, column.kind, part)
+    if not is_missing:
+        _agree(facts, column.name, column.kind, part)
 
 
 def _agree(facts: _Facts, name: str, kind: str, part: str) -> None:
@@ -377,7 +392,7 @@ def _designed(
     source: Source,
     dot: tuple[str, ...],
     run: Run,
-    cache: str | None,
+    cache: Any,
 ) -> StreamDesign:
     parsed = asked.parsed
     coded, successes = _outcome(facts, parsed, asked.outcome)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Indices, Mask
 
 __all__ = ["RECORDERS", "Recorder", "Records"]
 
@@ -66,6 +66,16 @@ class Recorder:
         return f"{self.name.replace('coded', '-coded')} at " + (
             f"{self.at:g}" if self.column is None else f"column {self.column}"
         )
+
+    def bracket(self, y: Array) -> Indices:
+        """The numbers (n,) of the brackets that hold values, −1 and beyond the last for those outside."""
+        bounds, left = np.array(self.bounds), self.closed == "left"
+        code = np.searchsorted(bounds, y, side="right" if left else "left") - 1
+        code[(y == bounds[-1]) & left] = (
+            len(bounds) - 2
+        )  # the last bracket is closed at both sides, or the first
+        code[(y == bounds[0]) & (not left)] = 0
+        return np.asarray(code)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without entries that are empty."""

@@ -177,11 +177,7 @@ def _some(values: Array) -> str:
 
 def _bracketed(recorder: Recorder, value: Array, term: str) -> _Step:
     bounds = as_floats(recorder.bounds)
-    left = recorder.closed == "left"
-    code = np.searchsorted(bounds, value, side="right" if left else "left") - 1
-    last = len(bounds) - 2
-    code[(value == bounds[-1]) & left] = last  # the last bracket is closed at both sides, or the first
-    code[(value == bounds[0]) & (not left)] = 0
+    code, last = recorder.bracket(value), len(bounds) - 2
     known = ~np.isnan(value)
     outside = known & ((code < 0) | (code > last))
     what = f"{term!r} has values outside its brackets{_some(value[outside])}"

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 ROWS = 65_536  # of a table that is read at once
-CACHES = ("auto", "memory", None)  # where coded rows are between passes
+CACHES = ("auto", "memory", "disk", None)  # where coded rows are between passes
 PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many rows
 
 
@@ -59,6 +59,8 @@ class Part:
     def tables(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The rows as dicts of columns, at most `ROWS` at a time, those of no rows left out."""
         for frame in self.frames(columns):
+            if not hasattr(frame, "num_rows"):
+                frame = {name: _values(frame[name]) for name in columns}
             for start in range(0, _length(frame), ROWS):
                 yield {name: _column(frame, name, start) for name in columns}
 
@@ -339,12 +341,15 @@ def check_cache(cache: Any) -> None:
     --------
     >>> check_cache("memory")
     """
-    if not any(cache is known or (isinstance(cache, str) and cache == known) for known in CACHES):
-        raise OptionError(
-            f"cache={cache!r} is not known; use 'auto' (coded rows of a source stay in memory while they are "
-            "few), 'memory' (they stay), or None (they are read again for every pass). On a disk they would "
-            "take longer than to be read again."
-        )
+    if isinstance(cache, os.PathLike) or any(
+        cache is known or (isinstance(cache, str) and cache == known) for known in CACHES
+    ):
+        return
+    raise OptionError(
+        f"cache={cache!r} is not known; use 'auto' (coded rows of a source stay in memory while they are "
+        "few), 'memory' (they stay), 'disk' or a pathlib.Path (they are written into a temporary folder, "
+        "there), or None (they are read again for every pass)."
+    )
 
 
 def is_source(data: Any) -> bool:
@@ -469,13 +474,16 @@ def _paths(text: Any) -> list[str]:
             f"pyarrow.dataset.dataset({text!r}), and pass that."
         )
     if os.path.isdir(text):
-        found = sorted(glob.glob(os.path.join(glob.escape(text), "**", "*.parquet"), recursive=True))
+        found = [path for path in _below(text) if path.endswith(".parquet") and os.path.isfile(path)]
         if any("=" in os.path.basename(os.path.dirname(path)) for path in found):
             raise OptionError(
                 f"The folder {text!r} keeps columns in the names of its folders; open it as a dataset: "
                 f"pyarrow.dataset.dataset({text!r}, partitioning='hive'), and pass that."
             )
-        what = "holds no .parquet files"
+        what = (
+            "holds no .parquet files; give a pattern of those that are called otherwise, as '*.parq', and "
+            "read a CSV as de.Parts(lambda: pd.read_csv(path, chunksize=100_000))"
+        )
     elif os.path.exists(text):
         found, what = [text], ""
     else:
@@ -483,6 +491,13 @@ def _paths(text: Any) -> list[str]:
     if not found:
         raise DataError(f"The path {text!r} {what}.")
     return found
+
+
+def _below(folder: str) -> list[str]:
+    """The files in a folder and in those in it, in order; names that start with _ or . are no data."""
+    found = glob.glob(os.path.join(glob.escape(folder), "**", "*"), recursive=True)
+    names = {path: os.path.relpath(path, folder).split(os.sep) for path in sorted(found)}
+    return [path for path in names if not any(name.startswith(("_", ".")) for name in names[path])]
 
 
 def _parts_of(path: str) -> list[Part]:
@@ -540,10 +555,14 @@ def _column(frame: Any, name: str, start: int) -> Any:
     """Some rows of a column, which the part is known to have."""
     if hasattr(frame, "num_rows"):
         return _from_arrow(frame, name, start)
-    values = frame[name]
-    if isinstance(values, pd.Series):  # without its labels
-        values = values.to_numpy() if isinstance(values.dtype, np.dtype) else values.array
-    return values[start : start + ROWS]
+    return frame[name][start : start + ROWS]
+
+
+def _values(column: Any) -> Any:
+    """A column without the labels of its rows."""
+    if not isinstance(column, pd.Series):
+        return column
+    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
 
 
 def _even(batches: Iterable[Any]) -> Iterator[Any]:
@@ -563,10 +582,10 @@ def _even(batches: Iterable[Any]) -> Iterator[Any]:
         yield pa.Table.from_batches(held)
 
 
-def _was_category(schema: Any, name: str) -> bool:
-    """Whether a column is known to hold categories of pandas."""
+def _told(schema: Any, name: str, what: str) -> str:
+    """What pandas says of a column that it wrote, "" for nothing."""
     told = (schema.pandas_metadata or {}).get("columns", [])
-    return any(c.get("field_name") == name and c.get("pandas_type") == "categorical" for c in told)
+    return next((str(c.get(what)) for c in told if c.get("field_name") == name), "")
 
 
 def _from_arrow(frame: Any, name: str, start: int) -> Any:
@@ -583,15 +602,25 @@ def _from_arrow(frame: Any, name: str, start: int) -> Any:
     kind = values.type
     if pa.types.is_null(kind):
         return np.full(len(values), np.nan)
-    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not values.null_count:
-        return values.to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _numbers(values, _told(frame.schema, name, "numpy_type"))
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not is_text and not pa.types.is_dictionary(kind):
         return values.to_pandas().reset_index(drop=True)
     found = (values.dictionary_encode() if is_text else values).to_pandas().array
-    if found.ordered or (not is_text and _was_category(frame.schema, name)):
+    if found.ordered or (not is_text and _told(frame.schema, name, "pandas_type") == "categorical"):
         return found
     return _sorted_by_value(found)
+
+
+def _numbers(values: Any, told: str) -> Any:
+    """Numbers of Arrow, nullable whole ones of pandas, of whose type it is told, to the last digit."""
+    if not values.null_count:
+        return values.to_numpy(zero_copy_only=False)
+    if not told.startswith(("Int", "UInt")):
+        return values.to_pandas().array
+    gone = values.is_null().to_numpy(zero_copy_only=False)
+    return pd.arrays.IntegerArray(values.fill_null(0).to_numpy(zero_copy_only=False), gone)
 
 
 def _sorted_by_value(found: pd.Categorical) -> pd.Categorical:

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, NoReturn
+from itertools import repeat
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.blocks import Block, PartResult, Run, StreamedBlocks
+from disteconometrics.blocks import Block, FactorMatrix, PartResult, Run, StreamedBlocks, chunk_rows
 from disteconometrics.data.batches import (
     Batch,
     FirstBatches,
@@ -26,19 +27,20 @@ from disteconometrics.data.batches import (
 )
 from disteconometrics.data.cells import Groups, Moments, Tally, cell_columns, three_points
 from disteconometrics.data.design import RowCount
+from disteconometrics.data.disk import BlockFile, TemporaryFolder, is_on_disk
 from disteconometrics.data.evaluate import Evaluator, Levels
 from disteconometrics.data.outcome import recode_outcome
 from disteconometrics.data.settle import factor_value
 from disteconometrics.data.source import Part, Source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Column, Table
-from disteconometrics.data.terms import Cells, code_groups, matrix
+from disteconometrics.data.terms import Cells, Coded, Structure, code_groups, pieces
 from disteconometrics.errors import DataError, NeedsRows
 
 __all__ = ["KEPT_BYTES", "Mark", "StreamDesign"]
 
 ROWS_A_CELL = 10  # from which on cells are fitted in place of rows
-KEPT_BYTES = 100_000_000  # of coded rows in a process, up to which cache="auto" keeps them between passes
+KEPT_BYTES = 200_000_000  # of coded rows in a process, up to which cache="auto" keeps them between passes
 _OF_ROWS = ("y", "X", "matrix", "weights", "offset", "kept", "index", "table", "column", "times")
 
 
@@ -83,20 +85,42 @@ class _Reader:
         for table, batch in self.batches(part, [g.column for g in groups]):
             if not len(batch.rows):
                 continue
-            block = self.coded(batch)
-            yield block._replace(groups=_codes(part, table, groups, batch.rows)) if groups else block
+            codes = _codes(part, table, groups, batch.rows) if groups else None
+            yield from self.coded(batch).blocks(codes)
 
-    def coded(self, batch: Batch) -> Block:
-        """The used rows of a batch as arrays."""
+    def coded(self, batch: Batch) -> _Coded:
+        """The used rows of a batch by column."""
         left, *values = batch.values
         for i, levels in self.spec.levels.items():
             values[i] = recoded(values[i], levels)
-        groups = code_groups(self.spec.structure, self.asked.parsed.factors, values)
-        X: Any = matrix(self.spec.structure, groups, len(batch.rows))
+        structure = self.spec.structure
+        groups = code_groups(structure, self.asked.parsed.factors, values)
         w = batch.weights
         if w is not None and self.scale is not None:
             w = w * self.scale
-        return Block(_outcome(self.spec, left), X, w, batch.offset)
+        return _Coded(_outcome(self.spec, left), structure, groups, w, batch.offset)
+
+
+class _Coded(NamedTuple):
+    """Coded rows by column, as they were given where these are numbers; every pass makes blocks of them."""
+
+    y: Array
+    structure: Structure
+    columns: list[list[Coded]]
+    weights: Array | None
+    offset: Array | None
+
+    def blocks(self, groups: Indices | None = None) -> Iterator[Block]:
+        """Blocks of as many rows as a pass takes at once; all rows in one where they are grouped."""
+        n = len(self.y)
+        for rows, X in pieces(self.structure, self.columns, n, None if groups is None else n):
+            weights, offset = (None if a is None else a[rows] for a in (self.weights, self.offset))
+            yield Block(self.y[rows], cast(Array, X), weights, offset, groups)
+
+    def block(self) -> Block:
+        """All rows."""
+        ((_, X),) = pieces(self.structure, self.columns, len(self.y), len(self.y))
+        return Block(self.y, cast(Array, X), self.weights, self.offset)
 
 
 def _outcome(spec: DesignSpec, left: Any) -> Array:
@@ -124,28 +148,35 @@ def _read_part(
 
 
 class _Kept(NamedTuple):
-    """The coded rows of a part, and which of those that it has they are (None: all)."""
+    """Coded rows of a part in blocks of such sizes, and which of the rows given they are (None: all)."""
 
-    blocks: list[Block]
+    batches: list[_Coded] | BlockFile
+    sizes: list[int]
     given: int
-    used: Indices | None
+    used: Any  # bits
 
 
-def _kept_part(part: Part, reader: _Reader) -> _Kept:
+def _kept_part(part: Part, reader: _Reader, file: BlockFile | None = None) -> _Kept:
     """Code a part to keep it."""
-    return _kept(reader, ((len(table), batch) for table, batch in reader.batches(part)))
+    return _kept(reader, ((len(table), batch) for table, batch in reader.batches(part)), file)
 
 
-def _kept(reader: _Reader, batches: Iterable[tuple[int, Batch]]) -> _Kept:
-    """Code the batches of a part, each with the number of the rows that it was given."""
-    blocks, used, given = list[Block](), list[Indices](), 0
+def _kept(reader: _Reader, batches: Iterable[tuple[int, Batch]], file: BlockFile | None = None) -> _Kept:
+    """Code the batches of a part, each with the number of the rows that it was given, in memory or a file."""
+    coded, sizes, used = list[_Coded](), list[int](), [np.zeros(0, dtype=bool)]
     for rows, batch in batches:
+        used.append(np.zeros(rows, dtype=bool))
+        used[-1][batch.rows] = True
         if len(batch.rows):
-            blocks.append(reader.coded(batch))
-            used.append(batch.rows + given)
-        given += rows
-    at = np.concatenate([np.zeros(0, dtype=np.intp), *used])
-    return _Kept(blocks, given, None if len(at) == given else at)
+            one = reader.coded(batch)
+            if file is None:
+                coded.append(one)
+            else:
+                file.append(one.block())
+            sizes.append(len(batch.rows))
+    at = np.concatenate(used)
+    bits = None if at.all() else np.packbits(at)
+    return _Kept(coded if file is None else file, sizes, len(at), bits)
 
 
 def _of_kept(
@@ -153,22 +184,45 @@ def _of_kept(
 ) -> PartResult:
     """What a function makes of the blocks of a part, kept from an earlier reading; only groups are read."""
     if not columns:
-        return PartResult(function(iter(kept.blocks)), ())
+        return PartResult(function(_blocks(kept)), ())
     groups = [Groups(column) for column in columns]
     codes, given = [np.zeros((0, len(groups)), dtype=np.intp)], 0
+    used = np.ones(kept.given, bool) if kept.used is None else np.unpackbits(kept.used, count=kept.given)
     for table in tables_of(part, list(dict.fromkeys(columns))):
-        rows = np.arange(len(table))
-        if kept.used is not None:
-            first, end = np.searchsorted(kept.used, (given, given + len(table)))
-            rows = kept.used[first:end] - given
+        rows = np.flatnonzero(used[given : given + len(table)])
         if len(rows):
             codes.append(_codes(part, table, groups, rows))
         given += len(table)
     if given != kept.given:
         raise _changed(part)
-    cut = np.split(np.concatenate(codes), np.cumsum([len(block.y) for block in kept.blocks])[:-1])
-    grouped = (block._replace(groups=own) for block, own in zip(kept.blocks, cut, strict=False))
-    return PartResult(function(grouped), tuple(g.values for g in groups))
+    cut = np.split(np.concatenate(codes), np.cumsum(kept.sizes)[:-1])
+    return PartResult(function(_blocks(kept, cut)), tuple(g.values for g in groups))
+
+
+def _blocks(kept: _Kept, groups: Sequence[Indices] | None = None) -> Iterator[Block]:
+    """The rows kept, with their codes of groups by batch, if there are any, in blocks as they are read."""
+    batches: Iterable[_Coded | Block] = kept.batches
+    for batch, own in zip(batches, repeat(None) if groups is None else groups, strict=False):
+        if isinstance(batch, _Coded):
+            yield from batch.blocks(own)
+        elif own is None:
+            yield from _cut(batch)
+        else:
+            yield batch._replace(groups=own)
+
+
+def _cut(block: Block) -> Iterator[Block]:
+    """As many rows as a pass takes at once, in arrays of their own: strides can move the last bit."""
+    X: Any = block.X
+    step = chunk_rows((X.other if isinstance(X, FactorMatrix) else X).shape[1])
+    for start in range(0, len(block.y), step):
+        part = block.rows(slice(start, start + step))
+        X = part.X
+        if isinstance(X, FactorMatrix):
+            own: Any = FactorMatrix(np.asfortranarray(X.other), X.codes, X.coding, X.at, X.apart)
+        else:
+            own = np.asfortranarray(X)
+        yield part._replace(X=own)
 
 
 def _read_batches(
@@ -208,17 +262,24 @@ def _groups_of(blocks: Iterator[Block]) -> Indices:
 
 
 @dataclass
-class _Coded:
+class _Held:
     """Coded rows by part that are kept between passes, and the place where they are."""
 
     parts: list[Any] = field(default_factory=list)
     place: Any = None
     is_open: bool = True
     first: FirstBatches | None = None  # of which they can be made
+    folder: TemporaryFolder | None = None  # that has them
 
     def __getstate__(self) -> dict[str, Any]:
         """They do not travel."""
-        return {"parts": [], "place": None, "is_open": self.is_open, "first": None}
+        return {**_Held().__dict__, "is_open": self.is_open}
+
+    def drop(self) -> None:
+        """Let go of them."""
+        self.parts, self.first, self.is_open = [], None, False
+        if self.folder is not None:
+            self.folder.delete()
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,11 +303,11 @@ class StreamDesign:
     zero_one: frozenset[str] = field(repr=False)  # columns of numbers that are 0 or 1 alone
     first: Sample = field(repr=False)
     run: Run = field(repr=False)
-    cache: str | None = "auto"
+    cache: Any = "auto"
     tally: Tally = field(default_factory=Tally, repr=False)
     floats: frozenset[str] = field(default=frozenset(), repr=False)  # columns of numbers not all whole
     readings: list[int] = field(default_factory=lambda: [1], repr=False)
-    coded: _Coded = field(default_factory=_Coded, repr=False)
+    coded: _Held = field(default_factory=_Held, repr=False)
 
     @property
     def width(self) -> int:
@@ -272,7 +333,7 @@ class StreamDesign:
             return
         if self.keeps and self.run.is_here:
             for kept in self._coded_parts():
-                yield from kept.blocks
+                yield from _blocks(kept)
             return
         for part, reader in zip(self.source.parts, self._readers(), strict=True):
             yield from reader.blocks(part)
@@ -331,7 +392,7 @@ class StreamDesign:
         """Rows in cells ``at`` (m,) with outcomes and weights.  Raises: nothing."""
         offset = None if self.asked.offset is None else self.cell_columns[self.asked.offset].values[at]
         values = [left, *(value[at] for value in self.cell_values())]
-        return self._readers()[0].coded(Batch({}, values, at, weights, offset, {}, {}, 0))
+        return self._readers()[0].coded(Batch({}, values, at, weights, offset, {}, {}, 0)).block()
 
     def _cell_outcomes(self) -> Any:
         """The outcome of the cells, if it is not numeric."""
@@ -359,8 +420,17 @@ class StreamDesign:
         """Whether coded rows are kept where they are worked on."""
         if self.cache is None or not self.coded.is_open:
             return False
-        size = 8 * (self.width + 3) * self.rows.used
-        return self.cache == "memory" or size <= KEPT_BYTES * self.run.keepers
+        return self.cache != "auto" or self._size <= KEPT_BYTES * self.run.keepers
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a process may keep the coded rows, asked for or not: a fit goes the same way everywhere."""
+        return self._size <= KEPT_BYTES
+
+    @property
+    def _size(self) -> int:
+        """Bytes of the coded rows."""
+        return 8 * (self.width + 3) * self.rows.used
 
     def _coded_parts(self) -> list[Any]:
         """What stands for the coded rows of every part, kept from the first reading or read once more."""
@@ -368,7 +438,9 @@ class StreamDesign:
         if self.coded.parts and self.coded.place == place:
             self.check_keys()
             return self.coded.parts
-        if first is not None and self.run.is_here:
+        if is_on_disk(self.cache):
+            self.coded.parts = self._written()
+        elif first is not None and self.run.is_here:
             self.check_keys()
             readers = enumerate(self._readers())
             self.coded.parts = [_kept(reader, first.parts.pop(i, [])) for i, reader in readers]
@@ -379,16 +451,28 @@ class StreamDesign:
         self.coded.place, self.coded.first = place, None
         return self.coded.parts
 
+    def _written(self) -> list[_Kept]:
+        """Code every part into a file."""
+        self.coded.folder = folder = TemporaryFolder(self.cache)
+        parts = zip(self.source.parts, self._readers(), strict=True)
+        calls = [(part, reader, folder.file(i)) for i, (part, reader) in enumerate(parts)]
+        found = list(self.run(_kept_part, calls, self.asked.names))
+        self.readings[0] += 1
+        return found
+
     def hold(self, first: FirstBatches) -> StreamDesign:
         """Make the coded rows, where they are kept, of what the first reading gave.  Returns: the design."""
         if self.keeps and self.compact is None and first.are_whole:
             self.coded.first = first
+        else:
+            self.first.copy()
         return self
 
     def end(self) -> int:
         """Keep no rows any more, unless cache="memory" says so.  Returns: how often the source was read."""
         if self.cache != "memory":
-            self.coded.parts, self.coded.first, self.coded.is_open = [], None, False
+            self.first.copy()
+            self.coded.drop()
         return self.readings[0]
 
     def check_keys(self) -> None:
@@ -402,7 +486,7 @@ class StreamDesign:
         if self.compact is not None:
             return []
         coder, batches = self._readers()[0], self.first.rows(rows)
-        return [coder.coded(stacked(batches, self.spec.levels))] if batches else []
+        return [coder.coded(stacked(batches, self.spec.levels)).block()] if batches else []
 
     def tables(self) -> Iterator[dict[str, Any]]:
         """Read the used rows once, as tables of the columns that the formula names.

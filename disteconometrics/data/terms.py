@@ -14,12 +14,12 @@ from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.transforms.contrasts import TreatmentContrasts
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.blocks import FactorMatrix
+from disteconometrics.blocks import FactorMatrix, chunk_rows
 from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.errors import DataError, FormulaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from disteconometrics.data.formula import Factor, Formula
 
@@ -36,6 +36,7 @@ __all__ = [
     "crossed_cells",
     "fill",
     "matrix",
+    "pieces",
     "scope",
     "width",
 ]
@@ -266,7 +267,7 @@ def fill(structure: Structure, groups: list[list[Coded]], n: int) -> Array:
         j = 0
         with np.errstate(all="ignore"):  # a product beyond float64 is reported by its name later
             for (scale, _), parts in zip(structure, groups, strict=True):
-                j = _fill_group(X, rows, j, scale, parts)
+                j = _fill_group(X[rows], rows, j, scale, parts)
     return X
 
 
@@ -283,16 +284,49 @@ def matrix(structure: Structure, groups: list[list[Coded]], n: int) -> Array | F
         raise DataError(f"The design would have {size}; {FEWER}")
     if largest is None:
         return fill(structure, groups, n)
+    return _beside(structure, groups, largest, slice(0, n))
+
+
+def pieces(
+    structure: Structure, groups: list[list[Coded]], n: int, step: int | None = None
+) -> Iterator[tuple[slice, Array | FactorMatrix]]:
+    """Yield X (n, k) column-major, ``step`` rows at a time (None: as many as a pass takes at once).
+
+    Columns are copied into memory that is used again and stays in the cache, so that rows that are kept as
+    columns are written at no cost.  Raises: nothing.
+    """
+    largest = _largest_factor(structure, groups) if n >= FACTOR_ROWS else None
+    k = sum(width(parts) for i, parts in enumerate(groups) if i != largest)
+    step = chunk_rows(k) if step is None else step
+    for start in range(0, max(n, 1), max(step, 1)):
+        rows = slice(start, min(start + step, n))
+        if largest is None:
+            yield rows, _columns(structure, groups, rows)
+        else:
+            yield rows, _beside(structure, groups, largest, rows)
+
+
+def _columns(
+    structure: Structure, groups: list[list[Coded]], rows: slice, without: int | None = None
+) -> Array:
+    """The columns of all groups but one at some rows, column-major."""
+    widths = [0 if i == without else width(parts) for i, parts in enumerate(groups)]
+    X = np.empty((rows.stop - rows.start, sum(widths)), order="F")
+    with np.errstate(all="ignore"):
+        j = 0
+        for (scale, _), parts, columns in zip(structure, groups, widths, strict=True):
+            if columns:
+                j = _fill_group(X, rows, j, scale, parts)
+    return X
+
+
+def _beside(structure: Structure, groups: list[list[Coded]], largest: int, rows: slice) -> FactorMatrix:
+    """The columns at some rows, those of the largest factor as codes."""
     chosen = groups[largest][0]
     assert chosen.codes is not None
     assert chosen.matrix is not None
-    other = np.empty((n, sum(widths) - widths[largest]), order="F")
-    with np.errstate(all="ignore"):
-        j = 0
-        for i, parts in enumerate(groups):
-            if i != largest:
-                j = _fill_group(other, slice(0, n), j, structure[i][0], parts)
-    return FactorMatrix(other, chosen.codes, chosen.matrix, sum(widths[:largest]))
+    other = _columns(structure, groups, rows, largest)
+    return FactorMatrix(other, chosen.codes[rows], chosen.matrix, sum(map(width, groups[:largest])))
 
 
 def _largest_factor(structure: Structure, groups: list[list[Coded]]) -> int | None:
@@ -312,17 +346,18 @@ def width(parts: list[Coded]) -> int:
 
 
 def _fill_group(X: Array, rows: slice, j: int, scale: float, parts: list[Coded]) -> int:
+    """Write the columns of a group at some rows into X (m, k) from column j on."""
     if not parts:
-        X[rows, j] = scale
+        X[:, j] = scale
         return j + 1
     if len(parts) == 1 and len(parts[0].arrays) == 1:
         values = parts[0].arrays[0][rows]
-        X[rows, j] = values if scale == 1 else values * scale
+        X[:, j] = values if scale == 1 else values * scale
         return j + 1
     made = parts[0].block(rows)
     for part in parts[1:]:
         block = part.block(rows)
         made = (block[:, :, None] * made[:, None, :]).reshape(len(made), -1)
     end = j + int(made.shape[1])
-    X[rows, j:end] = made if scale == 1 else made * scale
+    X[:, j:end] = made if scale == 1 else made * scale
     return end

@@ -136,7 +136,7 @@ class WithMass(Law):
         """E|Y − y| of the rest for outcomes (n,), from its ranked probability score."""
         from disteconometrics.distributions.scores import crps
 
-        return np.asarray(crps(self.rest, y) + self.rest._half_gap())
+        return np.asarray(crps(self.rest, y, of="outcome") + self.rest._half_gap())
 
     def _half_gap(self) -> Array:
         n = self.batch_shape or (1,)

@@ -308,7 +308,7 @@ class Law(OtherWords, ABC):
         half = (1 - level_array(level, "Levels of an interval")) / 2
         return np.stack([self.quantile(half), self.isf(half)], axis=-1)
 
-    def sample(self, m: int, *, seed: Seed = None, return_logpdf: bool = False) -> Any:
+    def sample(self, m: int, *, seed: Seed = None, return_logpdf: bool = False, of: str = "outcome") -> Any:
         """m draws for every row, batch + (m,); the same seed gives the same draws.
 
         Parameters
@@ -316,6 +316,7 @@ class Law(OtherWords, ABC):
         m : int, draws per row.
         seed : int, Generator (spawned from, not advanced) or None (drawn anew).
         return_logpdf : bool, whether to return the draws with their log densities.
+        of : {"outcome", "recorded"}, whether to draw outcomes or what is `recorded` of them.
 
         Returns
         -------
@@ -325,7 +326,13 @@ class Law(OtherWords, ABC):
         ------
         OptionError
             If m or the seed is not a whole number of at least 0.
+        WithheldError
+            As in `recorded`.
         """
+        if of not in ("outcome", "recorded"):
+            raise OptionError(f"of={of!r} is not known; use 'outcome' or 'recorded'.")
+        if of == "recorded":
+            return self.recorded().sample(m, seed=seed, return_logpdf=return_logpdf)
         m, rng = draws_count(m), generator(seed)
         missing = np.isnan(self._ends()[0])
         with np.errstate(all="ignore"):

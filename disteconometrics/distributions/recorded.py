@@ -9,20 +9,23 @@ from typing import Any, final
 import numpy as np
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.data.recorded import Recorder
+from disteconometrics.data.recorded import Recorder, Records
 from disteconometrics.data.recorder_calls import DIRECTIONS
 from disteconometrics.distributions.categorical import Categorical
 from disteconometrics.distributions.coded_mean import CodedMean
 from disteconometrics.distributions.law import Function, Law
 from disteconometrics.distributions.maps import Map
-from disteconometrics.errors import WithheldError
+from disteconometrics.distributions.recorded_scores import between_caps, on_grid
+from disteconometrics.errors import OptionError, WithheldError
 
 __all__ = ["RecordedLaw", "Recording", "corner_of", "law_as_recorded", "recording_of", "with_recording"]
 
 FAR = 1e-13  # levels beyond which a grid is not summed: rounding moves a mean by no more than FAR steps there
+FAR_SQUARED = 1e-6  # where it is a square that is summed
 MOST_CELLS = 2_000_000  # of rows × points of the grid
 ON_GRID = 1e-9  # of a step
 FINITE = 1e300  # −inf stays on its side
+PROBES = (1.0, 2.0, 7.0)
 BEFORE = 1e-6  # of a step, from a point of the grid to where it is not yet in
 
 
@@ -78,19 +81,46 @@ class Recording:
 
 @dataclass(frozen=True)
 class _Recorders:
-    """The recorders of an outcome, caps in its units, and whether functions stand outside of them."""
+    """The recorders of an outcome, caps in its units, and what functions outside make of `PROBES`."""
 
     recorders: tuple[Recorder, ...]
     at: tuple[float | None, ...]
-    moved: bool
+    probes: tuple[float, ...] = PROBES
 
     @classmethod
     def of(cls, spec: Any) -> _Recorders:
         """Those of a design."""
         recorders = spec.outcome.recorders
         at = tuple(None if r.at is None else float(spec.outcome_units([r.at])[0]) for r in recorders)
-        moved = not np.array_equal(spec.outcome_units([1.0, 2.0, 7.0]), [1.0, 2.0, 7.0])
-        return cls(recorders, at, moved)
+        return cls(recorders, at, tuple(spec.outcome_units(PROBES).tolist()))
+
+    @property
+    def moved(self) -> bool:
+        """Whether functions stand outside."""
+        return self.probes != PROBES
+
+    def under(self, maps: Sequence[Map]) -> _Recorders | None:
+        """The same where maps undo the functions outside, None where they do not."""
+        found = np.array(self.probes)
+        for m in maps:
+            found = m.forward(found)[0]
+        undone = np.allclose(found, PROBES, rtol=1e-12, atol=0.0)
+        return _Recorders(self.recorders, tuple(r.at for r in self.recorders)) if undone else None
+
+    def values(self, records: Records) -> Array:
+        """What was recorded of each row (n,).
+
+        Raises
+        ------
+        WithheldError
+            If it is no number, or there is no rule for new rows.
+        """
+        self.refuse()
+        if "brackets" in self.names:
+            raise WithheldError("Of brackets a class is recorded and no number.")
+        how = self.recording()
+        inside = np.where(records.open_above, how.high, how.told(records.middle))
+        return np.where(records.open_below, how.low, inside)
 
     @property
     def names(self) -> list[str]:
@@ -102,6 +132,17 @@ class _Recorders:
         """Where a mass is that is no corner."""
         beside = self.names[-1] == "mass" and not self.recorders[-1].corner
         return self.at[-1] if beside else None
+
+    def as_told(self, y: Array) -> Array:
+        """Recorded values (n,) as the law of what is recorded has them: of brackets the class's number."""
+        told = self.recorders[0]
+        if told.name != "brackets" or not told.bounds:
+            return y
+        code = told.bracket(y)
+        if ((code < 0) | (code > len(told.bounds) - 2))[~np.isnan(y)].any():
+            raise OptionError("An outcome lies outside the brackets, in which it could be recorded.")
+        classes = np.where(np.isnan(y), np.nan, code)
+        return classes if self.point is None else np.where(y == self.point, 0.0, classes + 1)
 
     def refuse(self) -> None:
         """Refuse recorders that have no rule for new rows."""
@@ -335,14 +376,14 @@ class RecordedLaw(Law):
     def _row(self, value: float) -> Array:
         return np.full(self.batch_shape, value)
 
-    def _grid(self) -> tuple[int, int]:
+    def _grid(self, far: float = FAR) -> tuple[int, int]:
         """The first and the last point of the grid, in steps, that means are summed over."""
-        ends = self.law._quantile(self._row(FAR)[..., None]), self.law._isf(self._row(FAR)[..., None])
+        ends = self.law._quantile(self._row(far)[..., None]), self.law._isf(self._row(far)[..., None])
         first, last = (np.rint(self._how.told(end) / self._step) for end in ends)
         low = np.rint(self.low / self._step) if np.isfinite(self.low) else np.nanmin(first)
         high = np.rint(self.high / self._step) if np.isfinite(self.high) else np.nanmax(last)
         if not (high - low + 1) * max(1, first.size) <= MOST_CELLS:
-            raise WithheldError("The grid is too fine to be summed over; take the mean of the outcome.")
+            raise WithheldError("The grid is too fine to be summed over; take what is asked of the outcome.")
         return int(low), int(high)
 
     def _mean(self) -> Array:
@@ -379,10 +420,15 @@ class RecordedLaw(Law):
         return np.maximum(super()._var(), 0.0)  # one that rounding has left negative, far beyond an end
 
     def _half_gap(self) -> Array:
-        raise WithheldError("Of what is recorded gini and ranked scores are not given; take the outcome's.")
+        raise WithheldError("Of what is recorded gini is not given; take the outcome's.")
 
-    def _crps(self, y: Array) -> Array | None:
-        return self._half_gap()
+    def _crps(self, y: Array) -> Array:
+        if self.to is None:
+            return between_caps(self.law, self.low, self.high, y)
+        first, last = self._grid(FAR_SQUARED)
+        points = as_floats(self._step * np.arange(first, last + 1))
+        edges = np.ascontiguousarray(np.broadcast_to(points, (*self.batch_shape, len(points))))
+        return on_grid(y, points, self._cdf(edges))
 
     def _pushed(self, maps: Sequence[Map]) -> Law:
         raise WithheldError("What is recorded stands on the scale of the formula; take on() of the outcome.")

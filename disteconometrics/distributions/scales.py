@@ -11,7 +11,7 @@ from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.maps import Affine, Exp, Map
 from disteconometrics.errors import OptionError
 
-__all__ = ["rescale", "undo"]
+__all__ = ["maps_to", "rescale", "undo"]
 
 _SIGN = {ast.Add: 1.0, ast.Sub: -1.0}
 
@@ -92,6 +92,32 @@ def _undo_arithmetic(node: ast.BinOp) -> tuple[ast.expr, list[Map]]:
     raise ValueError
 
 
+def maps_to(outcome: str | None, scale: str) -> list[Map]:
+    """The maps from an outcome as the formula writes it to the scale of a name.
+
+    Raises
+    ------
+    OptionError
+        If they are not known.
+
+    Examples
+    --------
+    >>> maps_to("log(wage)", "wage"), maps_to("wage", "wage")
+    ([Exp()], [])
+    """
+    if scale == outcome:
+        return []
+    if outcome is None:
+        raise OptionError(
+            f"on({scale!r}): the law does not know how its outcome was made; give maps, e.g. "
+            f"law.on(de.Exp())."
+        )
+    column, maps = undo(outcome)
+    if column != scale:
+        raise OptionError(f"on({scale!r}): the outcome is {outcome!r}, so the scale is {column!r}.")
+    return maps
+
+
 def rescale(law: Law, scale: str | Map | Sequence[Map]) -> Law:
     """The law on another scale; see `Law.on`.
 
@@ -101,16 +127,12 @@ def rescale(law: Law, scale: str | Map | Sequence[Map]) -> Law:
     >>> float(rescale(Normal(0, 1).named("log(wage)"), "wage").quantile(0.5))
     1.0
     """
-    if isinstance(scale, str):
-        if scale == law.outcome:
-            return law
-        if law.outcome is None:
-            raise OptionError(
-                f"on({scale!r}): the law does not know how its outcome was made; give maps, e.g. "
-                f"law.on(de.Exp())."
-            )
-        column, maps = undo(law.outcome)
-        if column != scale:
-            raise OptionError(f"on({scale!r}): the outcome is {law.outcome!r}, so the scale is {column!r}.")
-        return law._pushed(tuple(maps)).named(column)
-    return law._pushed((scale,) if isinstance(scale, Map) else scale)
+    if not isinstance(scale, str):
+        return law._pushed((scale,) if isinstance(scale, Map) else scale)
+    if scale == law.outcome:
+        return law
+    maps = maps_to(law.outcome, scale)
+    found, told = law._pushed(tuple(maps)).named(scale), law.recording
+    if told is not None:
+        found.__dict__["recording"] = told.under(maps)
+    return found

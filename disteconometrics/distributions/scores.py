@@ -23,7 +23,7 @@ from disteconometrics.distributions.law import Function, Law
 from disteconometrics.distributions.mixture import Average, Mixture
 from disteconometrics.distributions.numeric import floats, generator, level_array, level_integral
 from disteconometrics.distributions.pushed import PushedRows
-from disteconometrics.errors import OptionError
+from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.words import tells_words
 
 if TYPE_CHECKING:
@@ -46,10 +46,25 @@ MOST_PARTS = 60  # components of a mixture of normals whose pairs are summed; mo
 MOST_PAIRS = 20_000_000
 
 
-def _outcomes(law: Law, y: Any) -> Array:
-    """Outcomes (n,), one per row of the law."""
+def _read(law: Law, y: Any, of: str | None) -> tuple[Law, Array]:
+    """The law that is scored, and outcomes (n,), one per row: of what is recorded where a law says how."""
     if not isinstance(law, Law):
         raise OptionError(f"A score needs a law, not {type(law).__name__}; wrap scipy's with de.law(...).")
+    if of not in (None, "outcome", "recorded"):
+        raise OptionError(f"of={of!r} is not known; use 'outcome' or 'recorded'.")
+    told = law.recording
+    if of == "outcome" or (of is None and told is None):
+        return law, _outcomes(law, y)
+    try:
+        recorded = law.recorded()
+    except WithheldError as error:
+        error.add_note("Give of='outcome' for outcomes told exactly, or score intervals by record_scores().")
+        raise
+    return recorded, told.as_told(_outcomes(law, y))
+
+
+def _outcomes(law: Law, y: Any) -> Array:
+    """Outcomes (n,), one per row of the law."""
     values = np.atleast_1d(floats(y, "Outcomes"))
     if values.ndim != 1 or (law.batch_shape and values.shape not in ((1,), law.batch_shape)):
         rows = f"({law.batch_shape[0]},)" if law.batch_shape else "(n,)"
@@ -58,13 +73,15 @@ def _outcomes(law: Law, y: Any) -> Array:
 
 
 @tells_words
-def log_score(law: Law, y: Any) -> Array:
+def log_score(law: Law, y: Any, *, of: str | None = None) -> Array:
     """Log density of each outcome (log mass if discrete), (n,); higher is better.
 
     Parameters
     ----------
     law : law of batch shape (n,) or ().
     y : (n,) float64 array.
+    of : {"recorded", "outcome"} or None
+        Whether y is what was recorded, or outcomes told exactly; None is "recorded" where the law says how.
 
     Raises
     ------
@@ -81,7 +98,8 @@ def log_score(law: Law, y: Any) -> Array:
     >>> log_score(de.Normal(0, 1), [0.0, 2.0]).round(4)
     array([-0.9189, -2.9189])
     """
-    return law.logpdf(_outcomes(law, y))
+    law, y = _read(law, y, of)
+    return law.logpdf(y)
 
 
 # ---- continuous ranked probability score -------------------------------------------------------------------
@@ -204,16 +222,19 @@ def _crps_integral(law: Law, y: Array) -> Array:
 
 
 @tells_words
-def crps(law: Law, y: Any) -> Array:
+def crps(law: Law, y: Any, *, of: str | None = None) -> Array:
     """Continuous ranked probability score of each outcome, ∫(F(t) − 1{y ≤ t})² dt, (n,).
 
     It is in the outcome's unit, and lower is better.  Exact for normal, logistic and empirical laws, mixtures
-    of normals, discrete laws and straight quantile functions, to about ten digits for others.
+    of normals, discrete laws and straight quantile functions, to about ten digits for others.  Of brackets
+    it is that of the number of the class.
 
     Parameters
     ----------
     law : law of batch shape (n,) or ().
     y : (n,) float64 array.
+    of : {"recorded", "outcome"} or None
+        Whether y is what was recorded, or outcomes told exactly; None is "recorded" where the law says how.
 
     Raises
     ------
@@ -232,7 +253,7 @@ def crps(law: Law, y: Any) -> Array:
     >>> crps(de.Normal(0, 1), [0.0, 2.0]).round(4), crps(de.Bernoulli([0.2]), [1]).round(2)
     (array([0.2337, 1.4528]), array([0.64]))
     """
-    y = _outcomes(law, y)
+    law, y = _read(law, y, of)
     with np.errstate(all="ignore"):
         if isinstance(law, Normal):
             out = _crps_normal(law, y)
@@ -244,12 +265,12 @@ def crps(law: Law, y: Any) -> Array:
             out = _crps_bernoulli(law, y)
         elif isinstance(law, PushedRows):
             out = _crps_straight(law, y)
-        elif law.discrete:
-            out = _crps_discrete(law, y)
         elif (parts := _normal_parts(law)) is not None:
             out = _crps_normals(*parts, y)
         elif (known := law._crps(y)) is not None:
             out = known
+        elif law.discrete:
+            out = _crps_discrete(law, y)
         else:
             out = _crps_integral(law, y)
     return np.where(np.isnan(y), np.nan, out)
@@ -259,7 +280,7 @@ def crps(law: Law, y: Any) -> Array:
 
 
 @tells_words
-def pinball(law: Law, y: Any, tau: Any) -> Array:
+def pinball(law: Law, y: Any, tau: Any, *, of: str | None = None) -> Array:
     """Quantile loss (1{y < q} − τ)(q − y) of each outcome at the law's quantiles, (n,) + τ.shape.
 
     Lower is better.
@@ -269,6 +290,8 @@ def pinball(law: Law, y: Any, tau: Any) -> Array:
     law : law of batch shape (n,) or ().
     y : (n,) float64 array.
     tau : float or array, levels.
+    of : {"recorded", "outcome"} or None
+        Whether y is what was recorded, or outcomes told exactly; None is "recorded" where the law says how.
 
     Raises
     ------
@@ -284,7 +307,7 @@ def pinball(law: Law, y: Any, tau: Any) -> Array:
     >>> pinball(de.Normal(0, 1), [1.0], [0.5, 0.9]).round(4)
     array([[0.5   , 0.0282]])
     """
-    y = _outcomes(law, y)
+    law, y = _read(law, y, of)
     levels = level_array(tau)
     q = law.quantile(levels)
     q = q if law.batch_shape else np.broadcast_to(q, y.shape + levels.shape)
@@ -293,7 +316,7 @@ def pinball(law: Law, y: Any, tau: Any) -> Array:
 
 
 @tells_words
-def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
+def pit(law: Law, y: Any, *, seed: Seed = 0, of: str | None = None) -> Array:
     """Probability integral transform F(y) of each outcome, (n,): uniform where the law is right.
 
     Where the law has a mass it is drawn uniformly between P(Y < y) and P(Y ≤ y).
@@ -303,6 +326,8 @@ def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     law : law of batch shape (n,) or ().
     y : (n,) float64 array.
     seed : int, Generator or None, for laws with masses.
+    of : {"recorded", "outcome"} or None
+        Whether y is what was recorded, or outcomes told exactly; None is "recorded" where the law says how.
 
     Raises
     ------
@@ -319,7 +344,7 @@ def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     >>> pit(de.Normal([0.0, 1.0], 1.0), [0.0, 0.0]).round(4)
     array([0.5   , 0.1587])
     """
-    y = _outcomes(law, y)
+    law, y = _read(law, y, of)
     u = law.cdf(y)
     return np.asarray(u - law.mass(y) * generator(seed).random(y.shape))
 
@@ -423,7 +448,9 @@ def uniformity(u: Any, *, held_out: bool = False) -> Uniformity:
 
 
 @tells_words
-def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)) -> pd.DataFrame:
+def calibration(
+    law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95), *, of: str | None = None
+) -> pd.DataFrame:
     """Share of outcomes at or below the law's quantiles.
 
     Index level, columns share, std_error (under a right law), n.
@@ -433,6 +460,8 @@ def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9
     law : law of batch shape (n,) or ().
     y : (n,) float64 array; missing ones are left out.
     levels : (m,) levels.
+    of : {"recorded", "outcome"} or None
+        Whether y is what was recorded, or outcomes told exactly; None is "recorded" where the law says how.
 
     Raises
     ------
@@ -446,7 +475,7 @@ def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9
     """
     import pandas as pd
 
-    y = _outcomes(law, y)
+    law, y = _read(law, y, of)
     tau = np.atleast_1d(level_array(levels))
     q = law.quantile(tau)
     used = ~np.isnan(y)
@@ -461,7 +490,7 @@ def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9
 
 
 @tells_words
-def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.DataFrame:
+def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None, of: str | None = None) -> pd.DataFrame:
     """Share of outcomes inside the law's central interval, in all and by group.
 
     Columns coverage, std_error, width, n.
@@ -472,6 +501,8 @@ def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.Data
     y : (n,) float64 array; missing ones are left out.
     level : float, of the interval.
     by : (n,) labels of groups, or None.
+    of : {"recorded", "outcome"} or None
+        Whether y is what was recorded, or outcomes told exactly; None is "recorded" where the law says how.
 
     Raises
     ------
@@ -488,7 +519,7 @@ def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.Data
     """
     import pandas as pd
 
-    y = _outcomes(law, y)
+    law, y = _read(law, y, of)
     low, high = np.broadcast_to(law.interval(level), (len(y), 2)).T
     inside, width = (y >= low) & (y <= high), high - low
     groups: list[tuple[Any, Mask]] = [("all", np.ones(len(y), dtype=bool))]

@@ -313,7 +313,7 @@ class MultiIndexAnswers(CoefficientAnswers):
             facts=facts,
             rows=rows,
             coefficients=rows.equation.params,
-            covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
+            covariance=covariance(rows.equation, kind, rows.sampling),
             use_t=flag(use_t, "use_t"),
         )
 
@@ -344,7 +344,7 @@ class MultiIndexAnswers(CoefficientAnswers):
 
     def under(self, rows: Any, cov: CovarianceKind, use_t: bool | None) -> dict[str, Any]:
         """The fields that another covariance changes; see `TakesCovariance`."""
-        V = covariance(rows.equation, self.checked_kind(cov), codes=rows.codes, order=rows.order)
+        V = covariance(rows.equation, self.checked_kind(cov), rows.sampling)
         return {"covariance": V}
 
     # ---- fit -----------------------------------------------------------------------------------------------

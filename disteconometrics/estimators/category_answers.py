@@ -213,11 +213,7 @@ class CategoryAnswers(MultiIndexAnswers, AveragedAnswers):
             self.estimates.df,
             self.covariance.kind,
             (rows.equation,),
-            rows.weights,
-            self.model.weight_type,
-            rows.codes,
-            rows.codes,
-            rows.order,
+            rows.sampling,
         )
 
     def _read(self, names: Any, on: Any) -> dict[str, Functional]:

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Seed
-from disteconometrics.data.formula import split_sides
 from disteconometrics.data.mass import halves
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.atom import WithMass
@@ -36,7 +35,6 @@ from disteconometrics.errors import (
     FileFormatError,
     OptionError,
     OutcomeError,
-    WithheldError,
 )
 from disteconometrics.estimators.binary.logit import Logit
 from disteconometrics.estimators.binary.results import BinaryResults, fit_binary_rows
@@ -379,10 +377,7 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
             rows.kept,
             rows.size,
             self.kind,
-            rows.weights,
-            self.model.weight_type,
-            rows.codes,
-            rows.order,
+            rows.sampling,
         )
         laws = partial(self._laws, first.laws, rest.laws)
         X = rows.X
@@ -494,25 +489,17 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
         return band(averaged, kind, grid, check_level(level), seed_sequence(seed), estimation, whose)
 
     def _refitting(self) -> Refitting:
-        rows, recorders = self.data_rows(), self.spec.outcome.recorders
-        if len(recorders) > 1:
-            raise WithheldError(
-                "monte_carlo() draws outcomes from the fitted law and cannot record them again: write the "
-                "study with de.MonteCarlo, whose draws are recorded by the same formula."
-            )
-        e = self.estimates
-        of = refitting(
+        rows, e = self.data_rows(), self.estimates
+        return refitting(
             self.model,
             rows,
             self.kind,
             outcome=rows.y,
             law=self.distribution(),
-            truth=dict(zip(e.names, map(float, e.values), strict=True)),
+            truth={n: float(v) for n, v in zip(e.names, e.values, strict=True) if np.isfinite(v)},
             options={"cov": self.kind},
             fitted_only="" if self._linear or not self.spec.variables else AVERAGED,
         )
-        left, right = f"mass(`{of.outcome}`, {self.point!r})", split_sides(of.estimator.formula)[1]
-        return replace(of, estimator=replace(of.estimator, formula=f"{left} ~ {right}"))
 
     # ---- tables and files ----------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from disteconometrics.inference.law_effects import (
     spreads,
 )
 from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.inference.sampling import Sampling
 from disteconometrics.likelihoods.monotone import BaseLaw
 
 __all__ = ["HurdleEstimation", "HurdleRowLaws"]
@@ -301,10 +302,7 @@ class HurdleEstimation:
     kept: Indices | None = None
     size: int = 0
     kind: CovarianceKind | None = None
-    weights: Array | None = None
-    weight_type: str | None = None
-    codes: Callable[..., Any] | None = None
-    order: Callable[..., Any] | None = None
+    sampling: Sampling | None = None
     given: Array | None = None
 
     def _halves(self, G: Array) -> tuple[Array, Array]:
@@ -315,7 +313,7 @@ class HurdleEstimation:
         """Covariance (k + m, k + m) of θ."""
         if self.given is not None:
             return self.given
-        if self.kind is None or self.kept is None:
+        if self.kind is None or self.kept is None or self.sampling is None:
             raise needs_population()
         k, m = self.split, self._size_of_rest
         if is_model_based(self.kind):
@@ -332,9 +330,7 @@ class HurdleEstimation:
                 None,
                 self.rows(eye, self.size),
                 self.kind,
-                codes=self.codes,  # type: ignore[arg-type]
-                order=self.order,  # type: ignore[arg-type]
-                copies=self.weights if self.weight_type == "frequency" else None,
+                self.sampling,
                 modelled=self.modelled(eye),
             )
         return np.asarray((V + V.T) / 2)
@@ -376,7 +372,7 @@ class HurdleEstimation:
         """Covariance (q, q) of answers; see `Estimation`."""
         if averaging is None:
             return np.asarray(G @ self.joint @ G.T)
-        if self.kind is None or self.kept is None or self.codes is None or self.order is None:
+        if self.kind is None or self.kept is None or self.sampling is None:
             raise needs_population()
         believed = is_model_based(self.kind)
         return answers_covariance(
@@ -385,8 +381,5 @@ class HurdleEstimation:
             None if believed else self.rows(G, len(averaging)),
             G @ self.joint @ G.T if believed else self.modelled(G),
             self.kind,
-            weights=self.weights,
-            weight_type=self.weight_type,
-            codes=self.codes,
-            order=self.order,
+            self.sampling,
         )

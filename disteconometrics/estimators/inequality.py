@@ -411,7 +411,7 @@ class InequalityRows(FitRows):
 
     def covariance_of(self, values: Array, psi: Array, kind: CovarianceKind, group: Indices) -> Covariance:
         """The covariance of answers (q,) from influence functions (n, q), of means over groups (n,)."""
-        copies = self.weights if self.frequency else None
+        copies = self.sampling.copies
         mass = self.mass(group)
         rows = psi * mass[:, None] if copies is None else psi * (mass / copies)[:, None]
         if kind == "HC1":
@@ -420,9 +420,7 @@ class InequalityRows(FitRows):
         if isinstance(kind, Cluster) and kind.correction == "jackknife":
             rows = rows / self._left_out(kind, group)[:, None]
         shares = (self.ones if copies is None else 1.0) / self.ones.sum() * np.ones(self.size)
-        found = rows_covariance(
-            values, rows, kind, codes=self.codes, order=self.order, copies=copies, shares=shares
-        )
+        found = rows_covariance(values, rows, kind, self.sampling, shares=shares)
         named = _named(found, kind, self.observations - len(np.unique(group)))
         census = isinstance(kind, Survey) and kind.fpc is not None  # whose errors may be zero
         V, least = np.diagonal(named.matrix), ROUNDING * np.square(rows).sum(axis=0)

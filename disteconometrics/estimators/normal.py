@@ -6,6 +6,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from os import PathLike
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -143,7 +144,7 @@ class NormalRegression(Specification):
         cov: CovarianceKind | None = None,
         use_t: bool | str = "auto",
         n_jobs: int | None = None,
-        cache: str | None = "auto",
+        cache: str | PathLike[str] | None = "auto",
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
     ) -> Any:
@@ -163,11 +164,13 @@ class NormalRegression(Specification):
         n_jobs : int or None
             joblib workers that read the parts of a source; numbers are the same whatever their number and
             backend.  A dask frame is worked on by the workers of its client, if there is one.
-        cache : {"auto", "memory"} or None
+        cache : {"auto", "memory", "disk"}, pathlib.Path or None
             Whether coded rows of a source stay where they are worked on, in place of a reading for every
             pass: this process, workers of dask, or each joblib worker that had to code them.  "auto": during
-            the fit, up to 100 MB in this process or in each worker of dask; "memory": as long as the result
-            lives; None: never.  Numbers are the same.
+            the fit, up to 200 MB in this process or in each worker of dask, never on a disk; "memory": as
+            long as the result lives; "disk": during the fit, in a temporary folder of this machine (a path:
+            inside that one), for sources that are slow to read, as text or a database; None: never.
+            Numbers are the same.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns
@@ -208,7 +211,7 @@ def _fit_rows(
     if not read.streamed and read.design.records is not None:
         by_t = isinstance(kind, Cluster) if use_t == "auto" else flag(use_t, "use_t")
         return fit_recorded(model, read, kind, by_t)
-    with threads_for(len(read.spec.names)):
+    with threads_for(len(read.spec.names)), read.let_go():
         rows, facts = _estimate(model, read, kind.columns if isinstance(kind, Cluster) else ())
         V, scale = rows.covariances(kind)
     return NormalResults(
@@ -259,7 +262,7 @@ class NormalRows(FitRows):
 
     def covariances(self, kind: CovarianceKind) -> tuple[Covariance, Covariance]:
         """Covariances of the coefficients, with s² = RSS/(n − k) where it is nonrobust, and of σ."""
-        V = covariance(self.equation, kind, codes=self.codes, order=self.order)
+        V = covariance(self.equation, kind, self.sampling)
         if kind == "nonrobust":
             n, k = self.equation.observations, len(self.equation.inner)
             factor = n / (n - k)
@@ -268,7 +271,7 @@ class NormalRows(FitRows):
             V = replace(V, matrix=V.matrix * factor, inner=inner, note=note)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is to say about clusters has been said
-            return V, covariance(self.scale, kind, codes=self.codes, order=self.order)
+            return V, covariance(self.scale, kind, self.sampling)
 
     def shared(self, V: Covariance, variance: float, kind: CovarianceKind) -> Array:
         """Covariances (k,) of σ̂ with the coefficients, in the coordinates of ``V.inner``.
@@ -286,14 +289,11 @@ class NormalRows(FitRows):
     def _cross_of_rows(self, kind: CovarianceKind) -> Array:
         k = len(self.equation.inner)
         parts = (replace(self.equation, basis=None), self.scale)
-        rows = estimation_rows(parts, np.eye(k + 1), kind, self.codes)
+        rows = estimation_rows(parts, np.eye(k + 1), kind, self.sampling)
         params = np.concatenate([e.params for e in self.equations])
-        copies = self.scaled_weights if self.frequency else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is to say about clusters has been said
-            joint = influence_covariance(
-                params, None, rows, kind, codes=self.codes, order=self.order, copies=copies
-            )
+            joint = influence_covariance(params, None, rows, kind, self.sampling)
         return np.asarray(joint[:k, k])
 
 

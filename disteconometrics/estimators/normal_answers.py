@@ -153,10 +153,7 @@ class NormalAnswers(LawPictures, LawAnswers, CoefficientAnswers):
             self._estimation,
             kind=self.covariance.kind,
             equations=rows.equations,
-            weights=rows.weights,
-            weight_type=self.model.weight_type,
-            codes=rows.codes,
-            order=rows.order,
+            sampling=rows.sampling,
         )
         bent = partial(_columns, rows.X)
         return Answering(

@@ -323,7 +323,7 @@ class OrderedResults(CategoryAnswers, FittedResult):
         stacked = _stacked(fits, rows)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewClustersWarning)  # what is to say about clusters has been said
-            V = covariance(stacked, kind, codes=rows.codes, order=rows.order)
+            V = covariance(stacked, kind, rows.sampling)
         k = len(rows.names)
         at = [i for i, name in enumerate(rows.names) if name != "Intercept"]
         R = np.zeros((cuts - 1, len(at), cuts, k))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,10 +15,10 @@ from disteconometrics.distributions.recorded import corner_of
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
-    WithheldError,
     warn_user,
 )
 from disteconometrics.estimators.normal_answers import NormalAnswers, moving, named_squares
+from disteconometrics.estimators.refit import refitting_result
 from disteconometrics.estimators.results import CoefficientsHeader, FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows, warn_condition
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
@@ -31,7 +31,7 @@ from disteconometrics.inference.covariance import (
     refuse_leverages,
     resolve_kind,
 )
-from disteconometrics.inference.protocols import ArrayScores, MEstimate
+from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
 from disteconometrics.likelihoods.recorded_normal import NormalRecords
 from disteconometrics.optim.least_squares import Squares
 from disteconometrics.optim.recorded_normal import RecordedMaximum, check_overlap, maximise_recorded
@@ -77,7 +77,7 @@ class RecordedRows(FitRows):
             For HC2 and HC3: rows have no single leverage.
         """
         refuse_leverages(kind, "recorded outcomes, whose rows")
-        return covariance(self.equation, kind, codes=self.codes, order=self.order)
+        return covariance(self.equation, kind, self.sampling)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,11 +306,8 @@ class RecordedNormalResults(NormalAnswers, FittedResult):
 
     lacks: ClassVar[Mapping[str, str]] = LACKS
 
-    def _refitting(self) -> NoReturn:
-        raise WithheldError(
-            "monte_carlo() draws outcomes from the fitted law and cannot record them again: write the study "
-            "with de.MonteCarlo, whose draws are recorded by the same formula."
-        )
+    def _refitting(self) -> Refitting:
+        return refitting_result(self, law=self.distribution(), robust="HC1")
 
     # ---- tables and files ----------------------------------------------------------------------------------
 

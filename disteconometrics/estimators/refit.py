@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.data.formula import parse_formula, split_absorbed, split_sides
+from disteconometrics.distributions.rerecording import rerecording
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster, known_kind
 from disteconometrics.inference.influence import is_model_based
@@ -49,7 +50,7 @@ def refitting(
     model : specification.
     rows : FitRows, or anything with their ``spec`` and ``column``.
     kind : what was asked for as covariance; None where a file does not name it in full.
-    outcome : (n,) outcomes of the rows, as the refitted model reads them.
+    outcome : (n,) outcomes of the rows, as the refitted model reads them; the column of recorded ones.
     law : law of the outcome for every row; its draws are outcomes, or what ``labels`` stand for.
     truth : parameters of the law by name.
     options : arguments of ``fit``.
@@ -62,6 +63,8 @@ def refitting(
     ------
     OptionError
         If rows cannot be made again: frequency weights, lags, a covariance that a file does not name.
+    WithheldError
+        If outcomes were recorded by no rule that draws can follow.
 
     Examples
     --------
@@ -74,10 +77,13 @@ def refitting(
     """
     spec = rows.spec
     _check_rows_again(model, spec.formula, kind)
+    told = rerecording(rows, "monte_carlo()")
     clusters = kind.columns if isinstance(kind, Cluster) else ()
     time = (kind.time,) if isinstance(kind, HAC) else ()
     parsed = parse_formula(spec.formula, spec.dot)
-    if parsed.left.is_column:
+    if told is not None:
+        name, formula, outcome = told.column, spec.formula, _values(rows, told.column)
+    elif parsed.left.is_column:
         name, formula = parsed.left.variables[0], spec.formula
     else:  # the left side is a transform: its value becomes a column of that name
         name = spec.outcome.name.replace("`", "'")
@@ -88,6 +94,7 @@ def refitting(
     named = [getattr(model, name, None) for name in ("weights", "offset", "time", "choice")]
     names = [*parsed.right_variables, *absorbed, *named, *clusters, *time]
     table = {n: _values(rows, n) for n in dict.fromkeys(n for n in names if n is not None)}
+    table |= {} if told is None else told.caps
     return Refitting(
         estimator=replace(model, formula=formula),
         options=options,
@@ -95,6 +102,7 @@ def refitting(
         outcome=name,
         law=law,
         labels=labels,
+        told=told,
         truth=truth,
         clusters=clusters,
         fitted_only="HAC needs the rows in their order" if time else fitted_only,

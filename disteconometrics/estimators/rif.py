@@ -285,18 +285,10 @@ class RIFRows(FitRows):
             raise WithheldError(
                 "A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; use 'HC1'."
             )
-        rows = estimation_rows(e, np.eye(k), kind, self.codes)
-        rows = rows + scaled_averaging(added, self.weights, self.spec.weight_type, kind, self.codes)
-        copies = self.weights if self.frequency else None
-        found = rows_covariance(
-            e.params,
-            rows,
-            kind,
-            codes=self.codes,
-            order=self.order,
-            copies=copies,
-            shares=leverage if copies is None else leverage / copies,
-        )
+        sampling = self.sampling
+        rows = estimation_rows(e, np.eye(k), kind, sampling) + scaled_averaging(added, kind, sampling)
+        shares = leverage if sampling.copies is None else leverage / sampling.copies
+        found = rows_covariance(e.params, rows, kind, sampling, shares=shares)
         if not isinstance(kind, str):
             return found
         factor = {

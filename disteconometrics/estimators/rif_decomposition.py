@@ -221,7 +221,7 @@ def rif_decompose(
     few = alike is not None and alike < FEW
     rows = np.where(lost | (few & (np.arange(len(lost)) > 0)), np.nan, rows)  # of the total they are known
     w = or_ones(read.weights, read.size)
-    V = rows_covariance(values, rows, kind, codes=read.codes, order=read.order, shares=w / w.sum())
+    V = rows_covariance(values, rows, kind, read.sampling, shares=w / w.sum())
     by_kind = kind if isinstance(kind, str) else V.label
     df = read.observations - 2 * len(read.names) if isinstance(kind, str) else V.degrees_of_freedom
     estimates = Estimates(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.cells import Moments
 from disteconometrics.data.design import Design, RowCount, build_design
+from disteconometrics.data.disk import is_on_disk
 from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
 from disteconometrics.data.learn import learn
 from disteconometrics.data.scenario import Scenario
@@ -33,6 +35,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.parts import PartRunner
+from disteconometrics.inference.sampling import Sampling
 from disteconometrics.inference.survey import Survey, SurveyDesign, design_of
 
 __all__ = [
@@ -204,7 +207,7 @@ class FitRows(CountedRows):
         *,
         streams: bool = False,
         n_jobs: int | None = None,
-        cache: str | None = "auto",
+        cache: Any = "auto",
         formula: str | None = None,
         few: tuple[int, int] | None = None,
         **options: Any,
@@ -236,7 +239,7 @@ class FitRows(CountedRows):
             except OutcomeError:
                 raise NeedsRows(f"A left side that says how it was recorded {READ_IN_PARTS}") from None
             options["outcome"] = "numeric"
-        run = PartRunner(source, n_jobs, holds=cache is not None)
+        run = PartRunner(source, n_jobs, holds=cache is not None, on_disk=is_on_disk(cache))
         return FitRows(learn(model.formula, source, run=run, cache=cache, few=few, **options))
 
     @property
@@ -253,6 +256,15 @@ class FitRows(CountedRows):
     def kept_source(self) -> bool:
         """Whether coded rows of a source are kept for further passes."""
         return isinstance(self.design, StreamDesign) and bool(self.design.coded.parts)
+
+    @contextmanager
+    def let_go(self) -> Iterator[None]:
+        """Let go of what is kept of a source where a fit ends in an error or an interrupt."""
+        try:
+            yield
+        except BaseException:
+            self.end()
+            raise
 
     def end(self) -> int:
         """Let go of what is kept of a source for the passes of a fit; the number of its readings."""
@@ -357,9 +369,18 @@ class FitRows(CountedRows):
         """The rows as averages over them take them; those of a source are read anew."""
         return StreamedScenario(self.design) if isinstance(self.design, StreamDesign) else self.scenario()
 
-    def column(self, name: str, role: str) -> Any:
-        """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages."""
-        return self.design.column(name, role)
+    def column(self, name: str, role: str, *, whole: bool = True) -> Any:
+        """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages.
+
+        A column that is not to be ``whole`` may have missing values.
+        """
+        return self.design.column(name, role, whole=whole)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the rows that count were drawn, with the weights (n,) of all; those of a source stay there."""
+        weights = None if self.streamed else self.weights
+        return Sampling(self.codes, self.order, weights, self.design.spec.weight_type)
 
     def codes(self, columns: Sequence[str] | Survey) -> Any:
         """Cluster codes (m,) of the rows that count, and the number of clusters; of a `Survey` its design.

@@ -53,6 +53,7 @@ from disteconometrics.errors import (
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.estimates import UNEVEN, ClusterCount
 from disteconometrics.inference.protocols import MEstimate, SummedScores
+from disteconometrics.inference.sampling import Sampling
 from disteconometrics.inference.survey import (
     SURVEYED,
     Replicates,
@@ -377,23 +378,14 @@ def refuse_leverages(kind: CovarianceKind, what: str) -> None:
         )
 
 
-def covariance(
-    estimate: MEstimate,
-    kind: CovarianceKind,
-    *,
-    codes: Callable[[Any], Any],
-    order: Callable[[str], Indices],
-) -> Covariance:
+def covariance(estimate: MEstimate, kind: CovarianceKind, sampling: Sampling) -> Covariance:
     """Compute one covariance of an estimate.
 
     Parameters
     ----------
     estimate : MEstimate with k coefficients.
     kind : a value that `resolve_kind` has checked.
-    codes : column names → (codes (n,) from 0, number of clusters), called for `Cluster`; a `Survey` → its
-        `Units`.
-    order : time column → positions in time order, −1 for a row whose score is zero in the limit (separation),
-        called for `HAC`.
+    sampling : Sampling, of the rows of scores; asked for clusters, a survey's units or the order in time.
 
     Returns
     -------
@@ -409,22 +401,17 @@ def covariance(
     FewClustersWarning, CovarianceWarning
         If clusters are few or uneven; if a two-way matrix had to be made positive semi-definite.
     """
-    return replace(_computed(estimate, kind, codes, order), kind=kind)
+    return replace(_computed(estimate, kind, sampling), kind=kind)
 
 
-def _computed(
-    estimate: MEstimate,
-    kind: CovarianceKind,
-    codes: Callable[[Any], Any],
-    order: Callable[[str], Indices],
-) -> Covariance:
+def _computed(estimate: MEstimate, kind: CovarianceKind, sampling: Sampling) -> Covariance:
     n, k = estimate.observations, estimate.parameters
     if isinstance(kind, Cluster):
-        return _cluster(estimate, kind, codes)
+        return _cluster(estimate, kind, sampling)
     if isinstance(kind, Survey):
-        return _survey(estimate, kind, codes(kind))
+        return _survey(estimate, kind, sampling.codes(kind))
     if isinstance(kind, HAC):
-        ordered = order(kind.time)
+        ordered = sampling.order(kind.time)
         lags = int(4 * (len(ordered) / 100) ** (2 / 9)) if kind.lags is None else kind.lags
         inner = _hac_meat(estimate, ordered, lags)
         note = f"HAC: Bartlett weights up to lag {lags} in the order of {kind.time}."
@@ -521,13 +508,13 @@ def _hac_meat(estimate: MEstimate, order: Indices, lags: int) -> Array:
     return np.asarray(meat)
 
 
-def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) -> Covariance:
+def _cluster(estimate: MEstimate, kind: Cluster, sampling: Sampling) -> Covariance:
     n, k = estimate.observations, estimate.parameters
     subsets = _groupings(kind)
     inner = np.zeros(estimate.inner.shape)
     counts: list[int] = []
     equal: list[float] = []
-    for subset, (sums, leverage) in zip(subsets, _by_cluster(estimate, kind, subsets, codes), strict=True):
+    for subset, (sums, leverage) in zip(subsets, _by_cluster(estimate, kind, subsets, sampling), strict=True):
         G = len(leverage)
         if len(subset) == 1:
             equal.append(_equal_clusters(leverage))
@@ -548,14 +535,12 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) ->
     return replace(V, equal_clusters=min(equal))
 
 
-def clusters_telling(
-    estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]], Codes], R: Array
-) -> float:
+def clusters_telling(estimate: MEstimate, kind: Cluster, sampling: Sampling, R: Array) -> float:
     """How many clusters of one size tell as much of R·β as those of ``kind``; of two dimensions the fewer.
 
     Parameters
     ----------
-    estimate, codes : as `covariance` takes them.
+    estimate, sampling : as `covariance` takes them.
     kind : Cluster, without the jackknife.
     R : (q, k) float64 array.
 
@@ -565,12 +550,12 @@ def clusters_telling(
     >>> d = de.datasets.spector().assign(group=[i % 8 for i in range(32)])
     >>> rows = de.NormalRegression("GPA ~ PSI").fit(d.assign(PSI=d.group < 2)).data_rows()
     >>> R = np.array([[0.0, 1.0]])  # of two of eight groups
-    >>> round(clusters_telling(rows.equation, Cluster("group"), rows.codes, R), 1)
+    >>> round(clusters_telling(rows.equation, Cluster("group"), rows.sampling, R), 1)
     3.4
     """
     tested = np.linalg.qr((R @ estimate.root).T)[0]
     seen = replace(estimate, inner=estimate.inner @ tested)
-    return min(_equal_clusters(h) for _, h in _by_cluster(seen, kind, _groupings(kind), codes))
+    return min(_equal_clusters(h) for _, h in _by_cluster(seen, kind, _groupings(kind), sampling))
 
 
 def _groupings(kind: Cluster) -> list[tuple[str, ...]]:
@@ -610,7 +595,7 @@ def _by_cluster(
     estimate: MEstimate,
     kind: Cluster,
     subsets: Sequence[tuple[str, ...]],
-    codes: Callable[[Sequence[str]], Codes],
+    sampling: Sampling,
 ) -> Iterator[tuple[Array, Array]]:
     """Score sums (G, k), or what the jackknife makes of them, and leverages (G,) of each grouping."""
     jackknife = kind.correction == "jackknife"
@@ -625,7 +610,7 @@ def _by_cluster(
             yield sums, found.leverage
         return
     for subset in subsets:
-        c, G = codes(subset)
+        c, G = sampling.codes(subset)
         _check_clusters(subset, G)
         sums, leverage = group_sums(estimate, c, G)
         yield (leave_one_out(estimate, c, G, sums) if jackknife else sums), leverage

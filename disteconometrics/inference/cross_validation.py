@@ -18,9 +18,12 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import AnyArray, Array, Indices, Seed
+from disteconometrics.data.recorded import Records
 from disteconometrics.data.table import Table
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.joint import JointLaw
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.scales import maps_to
 from disteconometrics.errors import (
     CollinearityError,
     DataError,
@@ -29,6 +32,7 @@ from disteconometrics.errors import (
     MissingColumnError,
     OptionError,
     SeparationError,
+    WithheldError,
     warn_user,
 )
 from disteconometrics.inference.foreign import as_estimator
@@ -72,13 +76,15 @@ class CrossValidation(OtherWords):
         """Mean scores by estimator, best log score first.
 
         Columns are log_score, its error, the difference from the best and its error; crps likewise, not of
-        joint outcomes; n.  Errors are those of means over rows (of differences, paired): the part that comes
-        from refitting is not in them.  An estimator that failed in a fold has no scores, and n = 0.
+        joint outcomes, brackets and intervals; n.  Errors are those of means over rows (of differences,
+        paired): the part that comes from refitting is not in them.  An estimator that failed in a fold has no
+        scores, and n = 0.
         """
         scored = self.log_scores.columns[self.log_scores.notna().any()]  # the others failed in some fold
         log, crps = self.log_scores[scored], self.crps[scored]
         joint = bool(crps.isna().all(axis=None))
-        whole = log.notna().all(axis=1) & (joint | crps.notna().all(axis=1))
+        ranked = crps.columns[crps.notna().any()]
+        whole = log.notna().all(axis=1) & crps[ranked].notna().all(axis=1)
         log, crps = log[whole], crps[whole]
         n = int(whole.sum())
         order = log.mean().sort_values(ascending=False, kind="stable").index
@@ -167,10 +173,10 @@ def _named(estimators: Any) -> dict[str, Any]:
     return {str(name): as_estimator(estimator) for name, estimator in given.items()}
 
 
-def _held_out(estimator: Any, train: Any, test: Any) -> tuple[tuple[str, str], Array]:
+def _held_out(estimator: Any, train: Any, test: Any, on: str | None) -> tuple[tuple[str, str], Array]:
     """The outcome's name, and as it was written; log scores, CRPS and transforms (3, m) of held-out rows.
 
-    What is known of recorded outcomes has a probability and no CRPS, and its transform is drawn.
+    What is known of recorded outcomes has a probability, and its transform is drawn.
     """
     result = estimator.fit(train)
     if not hasattr(result, "distribution") or not hasattr(result, "spec"):
@@ -179,37 +185,64 @@ def _held_out(estimator: Any, train: Any, test: Any) -> tuple[tuple[str, str], A
             f"distribution(new) and spec.outcome_values(new), as those of this package."
         )
     law, told = result.distribution(test), result.spec.outcome
+    maps: list[Any] = []
+    if on is not None:
+        law, maps = law.on(on), maps_to(told.name, on)
+    name = told.name if on is None else on
     if getattr(told, "recorders", ()):
-        records = result.spec.outcome_records(test)
-        score, pit = scores.record_scores(law, records.lower, records.upper)
-        name = f"{told.name} ({', '.join(map(str, told.recorders))})"
-        known = not np.any(records.lower < records.upper)  # as beside a mass
-        ranked = scores.crps(law, records.lower) if known else np.full(score.shape, np.nan)
-        return (name, result.spec.formula.partition("~")[0].strip()), np.stack([score, ranked, pit])
+        side = f"{name} ({', '.join(map(str, told.recorders))})"
+        written = side if on is not None else result.spec.formula.partition("~")[0].strip()
+        return (side, written), np.stack(_of_records(law, _through(maps, result.spec.outcome_records(test))))
     y = result.spec.outcome_values(test)
     if isinstance(law, JointLaw):
         score = law.logpdf(y)
         values = [score, np.full(score.shape, np.nan), np.full(score.shape, np.nan)]
     else:
+        y = _through(maps, Records(y, y)).lower
         values = [scores.log_score(law, y), scores.crps(law, y), scores.pit(law, y)]
-    return (told.name, told.name), np.stack(values)
+    return (name, name), np.stack(values)
+
+
+def _through(maps: Sequence[Any], records: Records) -> Records:
+    """Records on the scale that increasing maps lead to."""
+    lower, upper = records.lower, records.upper
+    with np.errstate(over="ignore"):
+        for m in maps:
+            lower, upper = m.forward(lower)[0], m.forward(upper)[0]
+    return Records(lower, upper, records.at_mass)
+
+
+def _of_records(law: Law, records: Records) -> list[Array]:
+    """Log probabilities, CRPS and transforms of records, without CRPS where these are no numbers."""
+    score, pit = scores.record_scores(law, records.lower, records.upper)
+    if not np.any(records.lower < records.upper):  # as beside a mass
+        return [score, scores.crps(law, records.lower, of="outcome"), pit]
+    try:
+        ranked = scores.crps(law, law.recording.values(records))
+    except WithheldError:
+        ranked = np.full(score.shape, np.nan)
+    return [score, ranked, pit]
 
 
 @tells_words
 @on_one_thread
-def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = None) -> CrossValidation:
+def cross_validate(
+    estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = None, on: str | None = None
+) -> CrossValidation:
     """Score the laws of outcomes that estimators have not seen, fold by fold.
 
     Parameters
     ----------
     estimators : a specification such as ``de.NormalRegression("y ~ x")``, or a dict of names to these
         A function of the data may stand for one, if what it returns has a law, ``distribution(new)``.
-        All of them forecast the same left side, written the same way.
+        All of them forecast the same left side, written the same way, or one variable ``on`` a scale.
     data : pandas or polars DataFrame, or dict of arrays of one length.
     folds : int, str or (n,) labels
         A number of folds drawn at random, the name of a column, labels, or ``"row mod 10"``: the row's
         position modulo 10.
     seed : int, Generator or None, for folds that are drawn; None draws one and keeps it.
+    on : the variable under functions on the left sides, ``"wage"`` of ``wage`` and ``log(wage)``, on whose
+        scale all are scored; None for outcomes as written.
 
     Returns
     -------
@@ -261,7 +294,7 @@ def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = 
             with warnings.catch_warnings(record=True) as raised:
                 warnings.simplefilter("always")
                 try:
-                    outcomes[name], found[:, inside, j] = _held_out(estimator, train, test)
+                    outcomes[name], found[:, inside, j] = _held_out(estimator, train, test, on)
                 except Exception as e:
                     e.add_note(f"cross_validate: estimator {name!r}, fold {f} of {fold.max() + 1} held out.")
                     if isinstance(e, MissingColumnError) or not isinstance(e, OF_ROWS):
@@ -276,8 +309,10 @@ def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = 
     if len(sides) > 1:
         raise DataError(
             f"Scores of different outcomes cannot be compared: {', '.join(map(repr, sides))}; write one "
-            f"left side."
+            f"left side, or give on=, the name of a variable on whose scale all are scored."
         )
+    withheld = np.isnan(found[1]) & ~np.isnan(found[0])  # withheld in a fold: of no use in the others
+    found[1][:, withheld.any(axis=0)] = np.nan
     log, crps, pit = (pd.DataFrame(values, index=table.index, columns=list(given)) for values in found)
     return CrossValidation(log, crps, pit, fold, next(iter(outcomes.values()))[1], drawn)
 

@@ -18,7 +18,7 @@ doi:10.3982/ECTA10582.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -36,6 +36,7 @@ from disteconometrics.inference.influence import influence_covariance, scaled_av
 from disteconometrics.inference.law_bands import half
 from disteconometrics.inference.law_effects import Answer, Averaged, Estimation, mass_ends
 from disteconometrics.inference.law_functionals import is_analytic, parse_functional
+from disteconometrics.inference.sampling import Sampling
 from disteconometrics.inference.survey import Survey, SurveyDesign
 
 __all__ = [
@@ -116,6 +117,11 @@ class AllRows:
         """Clusters of columns, or the design of a survey, as covariances ask for them."""
         return self.design if isinstance(by, Survey) else self.codes(by)
 
+    @property
+    def sampling(self) -> Sampling:
+        """The same with copies of rows."""
+        return Sampling(self.grouped, weights=self.copies, weight_type="frequency")
+
     @cached_property
     def clusters(self) -> int | None:
         """Clusters of the sample that has the fewest, in the fewer of two ways; None without."""
@@ -180,6 +186,10 @@ class AveragedRows:
         """Shares (n,) of the rows."""
         w = or_ones(self.weights, len(self.at))
         return np.asarray(w / w.sum())
+
+    def among(self, all_rows: Sampling) -> Sampling:
+        """Their clusters among those of all rows, and their own weights."""
+        return replace(all_rows.at(self.at), weights=self.weights, weight_type=self.weight_type)
 
 
 class Cell(NamedTuple):
@@ -330,21 +340,11 @@ class InfluenceLaws:
             if len(mine):
                 own = np.column_stack([a.rows for a, c in zip(answers, of, strict=True) if c.over == k])
                 factor = self.rows.factor(over.at)
-                own = scaled_averaging(
-                    own, over.weights, over.weight_type, self.rows.kind, self._codes_at(over.at)
-                )
+                own = scaled_averaging(own, self.rows.kind, over.among(self.rows.sampling))
                 np.add.at(psi, np.ix_(over.at, mine), factor * self.rows.of_one(own, over))
         values = np.array([a.value for a in answers])
-        args: Any = {"codes": self.rows.grouped, "order": None, "copies": self.rows.copies}
-        V = influence_covariance(values, None, psi, self.rows.kind, modelled=modelled, **args)
+        V = influence_covariance(values, None, psi, self.rows.kind, self.rows.sampling, modelled=modelled)
         return np.asarray((V + V.T) / 2)
-
-    def _codes_at(self, at: Indices) -> Callable[[Sequence[str]], Codes]:
-        def codes(columns: Sequence[str]) -> Codes:
-            found, own = np.unique(self.rows.codes(columns)[0][at], return_inverse=True)
-            return own.astype(np.intp), len(found)
-
-        return codes
 
     def _drawn(self, answers: list[list[Answer]]) -> Drawn:
         """Numbers (c, m) from answers by point, and multiplier draws of their deviations."""

@@ -38,13 +38,12 @@ Metrika, doi:10.1007/s00184-024-00962-4.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices, Mask, or_ones
+from disteconometrics.arrays import Array, Mask, or_ones
 from disteconometrics.errors import FewClustersWarning, LonelyUnitWarning, OptionError
 from disteconometrics.inference.covariance import (
     Cluster,
@@ -55,6 +54,7 @@ from disteconometrics.inference.covariance import (
     leave_one_out,
 )
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
+from disteconometrics.inference.sampling import Sampling
 from disteconometrics.inference.survey import Survey
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
@@ -80,25 +80,15 @@ def is_model_based(kind: CovarianceKind) -> bool:
     return kind in ("nonrobust", "opg")
 
 
-def averaging_rows(
-    effects: Array,
-    values: Array,
-    weights: Array | None,
-    weight_type: str | None,
-    kind: CovarianceKind,
-    codes: Callable[[Any], Any],
-) -> Array:
+def averaging_rows(effects: Array, values: Array, kind: CovarianceKind, sampling: Sampling) -> Array:
     """Rows w_i (m_i − θ)/Σ w of averages θ, with the factor of finite samples in the module's table.
 
     Parameters
     ----------
     effects : (n, q) float64 array of m, one row for each row of the sample.
     values : (q,) float64 array of averages θ.
-    weights : (n,) float64 array or None.
-    weight_type : {"frequency", "sampling"} or None
-        Under frequency weights a row is that of one of its copies.
     kind : as in `influence_covariance`.
-    codes : columns → (codes (n,) of clusters, their number).
+    sampling : Sampling, of the n rows; under frequency weights a row is that of one of its copies.
 
     Returns
     -------
@@ -106,27 +96,21 @@ def averaging_rows(
 
     Examples
     --------
-    >>> averaging_rows(np.array([[1.0], [3.0]]), np.array([2.0]), None, None, "none", None).ravel().round(4)
+    >>> averaging_rows(np.array([[1.0], [3.0]]), np.array([2.0]), "none", Sampling()).ravel().round(4)
     array([-0.7071,  0.7071])
     """
-    w = or_ones(weights, len(effects))
+    w = or_ones(sampling.weights, len(effects))
     rows = (effects - values) * (w / w.sum())[:, None]
-    return scaled_averaging(rows, weights, weight_type, kind, codes)
+    return scaled_averaging(rows, kind, sampling)
 
 
-def scaled_averaging(
-    rows: Array,
-    weights: Array | None,
-    weight_type: str | None,
-    kind: CovarianceKind,
-    codes: Callable[[Any], Any],
-) -> Array:
+def scaled_averaging(rows: Array, kind: CovarianceKind, sampling: Sampling) -> Array:
     """Averaging rows (n, q), as they sum to zero, with the factor in the module's table and of one copy each.
 
     Parameters
     ----------
     rows : (n, q) float64 array, w_i (m_i − θ)/Σ w.
-    weights, weight_type, kind, codes : as in `averaging_rows`.
+    kind, sampling : as in `averaging_rows`.
 
     Returns
     -------
@@ -134,28 +118,25 @@ def scaled_averaging(
 
     Examples
     --------
-    >>> scaled_averaging(np.array([[-0.5], [0.5]]), None, None, "HC0", None).ravel().round(4)
+    >>> scaled_averaging(np.array([[-0.5], [0.5]]), "HC0", Sampling()).ravel().round(4)
     array([-0.7071,  0.7071])
     """
-    w, frequency = or_ones(weights, len(rows)), weight_type == "frequency"
+    w = or_ones(sampling.weights, len(rows))
     total = float(w.sum())
-    rows = rows / w[:, None] if frequency else rows
+    rows = rows / w[:, None] if sampling.counts else rows
     if isinstance(kind, Survey):
         return rows
     if isinstance(kind, Cluster):
         if kind.correction != "jackknife":
             return rows
-        c, G = codes(kind.columns)
+        c, G = sampling.codes(kind.columns)
         return np.asarray(rows / (1 - np.bincount(c, w, G) / total)[c][:, None])
-    n = total if frequency else float(len(rows))
+    n = total if sampling.counts else float(len(rows))
     return np.asarray(rows * np.sqrt(n / max(n - 1, 1.0)))
 
 
 def estimation_rows(
-    equations: MEstimate | Sequence[MEstimate],
-    gradients: Array,
-    kind: CovarianceKind,
-    codes: Callable[[Any], Any],
+    equations: MEstimate | Sequence[MEstimate], gradients: Array, kind: CovarianceKind, sampling: Sampling
 ) -> Array:
     """Rows (∂θ/∂β)' H⁻¹ s_i of answers θ, with the factor of finite samples in the module's table.
 
@@ -166,7 +147,7 @@ def estimation_rows(
         each with the factor of its own equation.
     gradients : (q, k) float64 array, ∂θ/∂β; of several, their columns one after the other.
     kind : as in `influence_covariance`, none of the model-based ones.
-    codes : columns → (codes (m,) of clusters, their number).
+    sampling : Sampling, of the m rows.
 
     Returns
     -------
@@ -183,20 +164,18 @@ def estimation_rows(
 
     >>> import disteconometrics as de
     >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector(), cov="HC0")
-    >>> rows = estimation_rows(res.rows.equation, np.eye(3), "HC0", res.rows.codes)
+    >>> rows = estimation_rows(res.rows.equation, np.eye(3), "HC0", res.rows.sampling)
     >>> np.allclose(rows.T @ rows, res.cov_params())
     True
     """
     listed = [equations] if isinstance(equations, MEstimate) else list(equations)
     ends = np.cumsum([len(e.params) for e in listed])[:-1]
     pairs = zip(listed, np.split(gradients, ends, axis=1), strict=True)
-    rows, *others = (_rows_of(e, G, kind, codes) for e, G in pairs)
+    rows, *others = (_rows_of(e, G, kind, sampling) for e, G in pairs)
     return sum(others, rows)
 
 
-def _rows_of(
-    equation: MEstimate, gradients: Array, kind: CovarianceKind, codes: Callable[[Any], Any]
-) -> Array:
+def _rows_of(equation: MEstimate, gradients: Array, kind: CovarianceKind, sampling: Sampling) -> Array:
     """`estimation_rows` of one equation."""
     G = gradients if equation.basis is None else _in_coordinates(gradients, equation.basis)
     G = G @ equation.inner
@@ -209,7 +188,7 @@ def _rows_of(
         parts.append(rows)
     rows = np.concatenate(parts)
     if isinstance(kind, Cluster) and kind.correction == "jackknife":
-        c, groups = codes(kind.columns)
+        c, groups = sampling.codes(kind.columns)
         sums, _ = group_sums(equation, c, groups)
         moved = (leave_one_out(equation, c, groups, sums) - sums) @ G.T
         rows += (moved / np.bincount(c, _copies(equation), groups)[:, None])[c]
@@ -244,10 +223,8 @@ def influence_covariance(
     averaging: Array | None,
     estimation: Array | None,
     kind: CovarianceKind,
+    sampling: Sampling,
     *,
-    codes: Callable[[Any], Any],
-    order: Callable[[str], Indices],
-    copies: Array | None = None,
     modelled: Array | None = None,
 ) -> Array:
     """Covariance of answers from the rows of their influence function.
@@ -261,9 +238,7 @@ def influence_covariance(
         Rows of `estimation_rows`, the same observations in the same order, zero where a row is not in the
         estimate; None for an estimate from other data, whose covariance is ``modelled``.
     kind : a value that `resolve_kind` has checked: the covariance of the fit.
-    codes : columns → (codes (n,) of clusters, their number), called for `Cluster`.
-    order : time column → positions of the rows in time order, called for `HAC`.
-    copies : (n,) float64 array of frequency weights, or None.
+    sampling : Sampling, of the n rows; of their weights those count that are copies.
     modelled : (q, q) float64 array or None
         Covariance from the estimation alone, where it shares nothing with the averaging rows: needed for
         ``"nonrobust"`` and ``"opg"``, which do not look at ``estimation``.
@@ -290,8 +265,8 @@ def influence_covariance(
 
     >>> y = np.array([1.0, 2.0, 4.0])
     >>> mean = np.array([y.mean()])
-    >>> rows = averaging_rows(y[:, None], mean, None, None, "HC0", None)
-    >>> V = influence_covariance(mean, rows, None, "HC0", codes=None, order=None)
+    >>> rows = averaging_rows(y[:, None], mean, "HC0", Sampling())
+    >>> V = influence_covariance(mean, rows, None, "HC0", Sampling())
     >>> bool(np.isclose(V[0, 0], y.var(ddof=1) / 3))
     True
     """
@@ -305,21 +280,12 @@ def influence_covariance(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewClustersWarning)  # what is to say about clusters has been said
         warnings.simplefilter("ignore", LonelyUnitWarning)
-        found = rows_covariance(
-            values, sum(parts[1:], parts[0]), kind, codes=codes, order=order, copies=copies
-        )
+        found = rows_covariance(values, sum(parts[1:], parts[0]), kind, sampling)
     return V + found.matrix
 
 
 def rows_covariance(
-    values: Array,
-    rows: Array,
-    kind: CovarianceKind,
-    *,
-    codes: Callable[[Any], Any],
-    order: Callable[[str], Indices],
-    copies: Array | None = None,
-    shares: Array | None = None,
+    values: Array, rows: Array, kind: CovarianceKind, sampling: Sampling, *, shares: Array | None = None
 ) -> Covariance:
     """Covariance of answers from rows that sum to zero and have the factors of finite samples.
 
@@ -327,7 +293,7 @@ def rows_covariance(
     ----------
     values : (q,) float64 array of answers.
     rows : (n, q) float64 array; a column with NaN has no covariance.
-    kind, codes, order, copies : as in `influence_covariance`.
+    kind, sampling : as in `influence_covariance`.
     shares : (n,) float64 array or None
         What each row has of the whole, by which few or uneven clusters are told; None tells nothing of these.
 
@@ -347,14 +313,14 @@ def rows_covariance(
     Examples
     --------
     >>> rows = np.array([[-0.5], [0.5]])
-    >>> rows_covariance(np.array([1.0]), rows, "HC0", codes=None, order=None).matrix.round(12)
+    >>> rows_covariance(np.array([1.0]), rows, "HC0", Sampling()).matrix.round(12)
     array([[0.5]])
     """
     if isinstance(kind, Cluster) and kind.correction == "jackknife":
         shares = None  # rows have the factor of what is left already
     known: Mask = np.asarray(np.isfinite(rows).all(axis=0))
-    equation = _equation(values, rows if known.all() else np.where(known, rows, 0.0), copies, shares)
-    found = covariance(equation, _rows_kind(kind), codes=codes, order=order)
+    equation = _equation(values, rows if known.all() else np.where(known, rows, 0.0), sampling.copies, shares)
+    found = covariance(equation, _rows_kind(kind), sampling)
     V = found.matrix if known.all() else np.where(np.outer(known, known), found.matrix, np.nan)
     return replace(found, matrix=V, inner=None, kind=kind)
 
@@ -365,19 +331,14 @@ def answers_covariance(
     estimation: Array | None,
     modelled: Array | None,
     kind: CovarianceKind,
-    *,
-    weights: Array | None,
-    weight_type: str | None,
-    codes: Callable[[Any], Any],
-    order: Callable[[str], Indices],
+    sampling: Sampling,
 ) -> Array:
     """`influence_covariance` of averages over the rows of a fit, from averaging rows as they sum to zero.
 
     Parameters
     ----------
     averaging : (n, q) float64 array, as `scaled_averaging` takes it.
-    values, estimation, modelled, kind, codes, order : as in `influence_covariance`.
-    weights, weight_type : as in `averaging_rows`.
+    values, estimation, modelled, kind, sampling : as in `influence_covariance`.
 
     Returns
     -------
@@ -386,20 +347,13 @@ def answers_covariance(
     Examples
     --------
     >>> y = np.array([1.0, 2.0, 4.0])
-    >>> rows, plain = (y - y.mean())[:, None] / 3, dict.fromkeys(("weights", "weight_type", "codes", "order"))
-    >>> V = answers_covariance(np.array([y.mean()]), rows, None, None, "HC0", **plain)
+    >>> rows = (y - y.mean())[:, None] / 3
+    >>> V = answers_covariance(np.array([y.mean()]), rows, None, None, "HC0", Sampling())
     >>> bool(np.isclose(V[0, 0], y.var(ddof=1) / 3))
     True
     """
     V = influence_covariance(
-        values,
-        scaled_averaging(averaging, weights, weight_type, kind, codes),
-        estimation,
-        kind,
-        codes=codes,
-        order=order,
-        copies=weights if weight_type == "frequency" else None,
-        modelled=modelled,
+        values, scaled_averaging(averaging, kind, sampling), estimation, kind, sampling, modelled=modelled
     )
     return np.asarray((V + V.T) / 2)
 

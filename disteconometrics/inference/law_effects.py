@@ -38,6 +38,7 @@ from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
 from disteconometrics.inference.law_functionals import SHARES, Functional
 from disteconometrics.inference.protocols import MEstimate
+from disteconometrics.inference.sampling import Sampling
 from disteconometrics.likelihoods.monotone import BaseLaw
 from disteconometrics.threads import on_one_thread
 
@@ -258,11 +259,7 @@ class MEstimation:
     df: float
     kind: CovarianceKind | None = None
     equations: tuple[MEstimate, ...] = ()
-    weights: Array | None = None
-    weight_type: str | None = None
-    codes: Callable[..., Any] | None = None
-    own_codes: Callable[..., Any] | None = None
-    order: Callable[..., Any] | None = None
+    sampling: Sampling | None = None
     counted: Indices | None = None
 
     @property
@@ -283,28 +280,20 @@ class MEstimation:
         if averaging is None:
             return np.asarray((given + given.T) / 2)
         kind = self.kind
-        if kind is None or not self.equations or self.codes is None or self.order is None:
+        if kind is None or not self.equations or self.sampling is None:
             raise needs_population()
         estimation = None if is_model_based(kind) else self.rows(G, len(averaging))
         return answers_covariance(
-            values,
-            averaging,
-            estimation,
-            given if estimation is None else None,
-            kind,
-            weights=self.weights,
-            weight_type=self.weight_type,
-            codes=self.codes,
-            order=self.order,
+            values, averaging, estimation, given if estimation is None else None, kind, self.sampling
         )
 
     def rows(self, G: Array, size: int) -> Array:
         """Estimation rows (n, q) of answers with gradients G (q, p), of the n = ``size`` rows of the fit."""
         assert self.kind is not None
-        codes = self.own_codes or self.codes
-        assert codes is not None
+        assert self.sampling is not None
         out, where = np.zeros((size, len(G))), slice(None) if self.counted is None else self.counted
-        out[where] = estimation_rows(self.equations, G, self.kind, codes)
+        own = self.sampling if self.counted is None else self.sampling.at(self.counted)
+        out[where] = estimation_rows(self.equations, G, self.kind, own)
         return out
 
     def modelled(self, G: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from disteconometrics.data.source import DaskPart, HeldPart, Source
-from disteconometrics.errors import WorkerError
+from disteconometrics.errors import OptionError, WorkerError
 from disteconometrics.inference.parallel import DEAD_NAMES, check_jobs, results
 from disteconometrics.threads import one_thread
 
@@ -69,6 +69,12 @@ class PartRunner:
     n_jobs : int or None, joblib workers; a dask frame is worked on where its partitions are, if dask has a
         client.
     holds : bool, whether the columns of a dask frame stay there.
+    on_disk : bool, whether results are to go into files of this machine, which workers of dask may not have.
+
+    Raises
+    ------
+    OptionError
+        If workers of dask would write files.
 
     Examples
     --------
@@ -81,11 +87,17 @@ class PartRunner:
     source: Source
     n_jobs: int | None = None
     holds: bool = True
+    on_disk: bool = False
     _held: dict[str, list[Any]] = field(default_factory=dict, repr=False)  # futures by column and part
     _by: Any = field(default=None, repr=False)  # the client whose workers hold them
 
     def __post_init__(self) -> None:
         check_jobs(self.n_jobs)
+        if self.on_disk and _client(self.source) is not None:
+            raise OptionError(
+                "cache='disk' writes files of this machine, and workers of dask do the work: take "
+                "cache='memory', which they keep among them and spill to their own disks."
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Columns that workers hold do not travel."""

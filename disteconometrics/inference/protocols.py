@@ -19,7 +19,7 @@ Without them bootstrap and Monte Carlo call ``fit`` on every table, which gives 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -263,11 +263,12 @@ class Refitting:
     """What a result says of itself so that it can be made again from other data.
 
     ``estimator`` with ``options`` of its fit; ``table`` holds the columns of the rows used (n,), ``outcome``
-    among them; ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand
-    for (None: its draws are the outcome); ``truth`` the parameters of the law, ``clusters`` the columns that
-    the covariance clusters by, ``fitted_only`` why rows cannot be drawn, if so; ``robust`` are options whose
-    standard errors hold where the model is wrong; ``only_design`` is how data are drawn if there is one way,
-    and no other law, and ``reps`` how many replications are run where none are asked for.
+    among them; ``law`` is the fitted law of the outcome, row by row, ``labels`` what its 0 and 1 stand for
+    and ``told`` what is recorded of draws (None: these are the outcome); ``truth`` the parameters of the law,
+    ``clusters`` the columns that the covariance clusters by, ``fitted_only`` why rows cannot be drawn, if so;
+    ``robust`` are options whose standard errors hold where the model is wrong; ``only_design`` is how data
+    are drawn if there is one way, and no other law, and ``reps`` how many replications are run where none are
+    asked for.
     """
 
     estimator: Any
@@ -282,6 +283,7 @@ class Refitting:
     robust: Mapping[str, Any] | None = None
     only_design: str | None = None
     reps: int = REPLICATIONS
+    told: Callable[[Array], Any] | None = None
 
     @property
     def rows(self) -> int:
@@ -290,5 +292,6 @@ class Refitting:
 
     def with_outcome(self, y: Array) -> dict[str, Any]:
         """The table with other outcomes (n,)."""
-        values = y if self.labels is None else self.labels[y.astype(np.intp)]
-        return {**self.table, self.outcome: values}
+        if self.labels is not None:
+            return {**self.table, self.outcome: self.labels[y.astype(np.intp)]}
+        return {**self.table, self.outcome: y if self.told is None else self.told(y)}

@@ -14,18 +14,24 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.blocks import Block, FactorMatrix, PartResult, StreamedBlocks, dense_block
+from disteconometrics.blocks import (
+    FEW_COLUMNS,
+    Block,
+    FactorMatrix,
+    PartResult,
+    StreamedBlocks,
+    chunk_rows,
+    dense_block,
+)
 from disteconometrics.likelihoods.logistic import RowTerms
 from disteconometrics.likelihoods.twofold import column_sums, dot, two_sum
 
 __all__ = ["IndexLaw", "IndexModel", "Pass", "RowSums", "ScoreRows", "chunks", "row_terms", "scale_rows"]
 
-CHUNK_BYTES = 1_000_000  # of X: with its scaled copy this stays inside a 2 MB cache
-ROWS = 32_768  # a chunk where the columns are few: vectors of a row length then decide, and they fit too
 RUN = 128  # consecutive rows that a subsample takes together
 FOLD = 64  # rows laid side by side for column maxima
-FEW_COLUMNS = 16  # up to which BLAS multiplies small matrices faster than it packs a symmetric product …
-SMALL_PRODUCT = 900_000  # … of up to about this many multiplications
+# of few columns BLAS multiplies small matrices faster than it packs a symmetric product, of up to about …
+SMALL_PRODUCT = 900_000  # … this many multiplications
 MANY_SCORES = 1_000_000  # numbers that scores of rows may take at once
 
 
@@ -88,8 +94,7 @@ def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
     """Cut blocks into consecutive blocks of views of about one megabyte."""
     for block in blocks:
         n = len(block.y)
-        k = _width(block.X)
-        m = rows or (ROWS if k <= FEW_COLUMNS else max(256, CHUNK_BYTES // (8 * k)))
+        m = rows or chunk_rows(_width(block.X))
         if n <= m:
             yield block
             continue
@@ -195,6 +200,16 @@ def _pass_and_sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterabl
     return own.total(), besides
 
 
+def _score(kernel: IndexLaw, beta: Array, blocks: Iterable[Block]) -> Array:
+    """The score of `IndexModel.score` over blocks."""
+    scores = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in chunks(blocks):
+            rows = kernel.score(block.y, index(block, beta))
+            scores.append((rows if block.weights is None else rows * block.weights) @ block.X)
+    return _total(scores or [np.zeros(len(beta))])
+
+
 def _sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterable[Block]) -> Any:
     besides = sums.begin()
     for block in _cut(blocks, len(beta), sums):
@@ -295,12 +310,10 @@ class IndexModel:
 
     def score(self, beta: Array) -> Array:
         """Score at β alone: about a third of the cost of a full pass."""
-        scores = []
-        with np.errstate(over="ignore", invalid="ignore"):
-            for block in chunks(self.blocks):
-                rows = self.kernel.score(block.y, index(block, beta))
-                scores.append((rows if block.weights is None else rows * block.weights) @ block.X)
-        return _total(scores)
+        if not isinstance(self.blocks, StreamedBlocks):
+            return _score(self.kernel, beta, self.blocks)
+        found = self.blocks.by_part(partial(_score, self.kernel, beta))
+        return _total([part.value for part in found])
 
     def exact_score(self, beta: Array, rest: Array) -> Array:
         """Score at β + rest with indices and sums to twice the digits: slow, for few rows."""

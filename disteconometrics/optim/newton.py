@@ -214,7 +214,7 @@ def _iterate(model: IndexModel, start: Array, how: _Rules) -> _State:
 
 def _take_information(model: IndexModel, s: _State, climb: bool) -> bool:
     """A full pass at c; False where the step to it was too long, or there is nowhere to go on to."""
-    p = model.evaluate(s.c, _besides(model, s.factor if s.ends else None))
+    p = model.evaluate(s.c, _besides(model, s) if s.ends else None)
     s.sums = p.sums
     if not p.loglik >= s.loglik - 1e-11 * (1.0 + abs(s.loglik)) and np.isfinite(s.loglik):
         _go_back(model, s)
@@ -233,9 +233,14 @@ def _take_information(model: IndexModel, s: _State, climb: bool) -> bool:
     return True
 
 
-def _besides(model: IndexModel, factor: Array | None) -> Any:
-    """What the last pass over a source sums besides, None where that is not this one."""
-    return None if factor is None or model.last is None else model.last(triangle_inverse(factor))
+def _besides(model: IndexModel, s: _State) -> Any:
+    """What the last pass over a source sums besides; leverages by group need a full pass just before."""
+    if model.last is None:
+        return None
+    if s.factor is not None and s.seen is s.anchor:
+        return model.last(triangle_inverse(s.factor))
+    asked = model.last(np.eye(len(s.c)))
+    return None if asked.columns else asked
 
 
 def _go_back(model: IndexModel, s: _State) -> None:
@@ -271,8 +276,23 @@ def _terminate(model: IndexModel, s: _State, how: _Rules) -> None:
     elif _suspicious(model, s, how):
         s.status = "suspicious"
     else:
-        s.ends = model.kernel.quadratic or _expected(s, model.rows) <= how.tolerance
+        s.ends = _next_is_last(model, s, how)
         s.full, s.previous = _next_is_full(s, how), s.decrement
+
+
+def _next_is_last(model: IndexModel, s: _State, how: _Rules) -> bool:
+    """Whether the next pass is expected to be the last."""
+    if not how.lag:
+        return model.kernel.quadratic or _expected(s, model.rows) <= how.tolerance
+    if s.full:  # quadratic from here: λ² → about λ⁴
+        return s.decrement**2 <= how.tolerance
+    ratio = _contraction(s)
+    return s.decrement * ratio <= how.tolerance or _near(s, how.kept, 4 * ratio)
+
+
+def _contraction(s: _State) -> float:
+    """By what the last step made λ² smaller."""
+    return s.decrement / s.previous if np.isfinite(s.previous) else 1e-2
 
 
 def _expected(s: _State, n: int) -> float:
@@ -336,20 +356,16 @@ def _secant(inverse: Array, step: Array, fall: Array) -> Array:
 
 def _next_is_full(s: _State, how: _Rules) -> bool:
     """Whether the next pass needs the information: to finish, or because the kept one no longer contracts."""
-    if not how.lag:
+    if not how.lag or s.ends:
         return True
-    if s.full:  # quadratic from here: λ² → about λ⁴
-        return s.decrement > 1e-2 or s.decrement**2 <= how.tolerance
-    ratio = s.decrement / s.previous if np.isfinite(s.previous) else 1e-2
-    ends = s.decrement * ratio <= how.tolerance or _near(s, how.kept, 4 * ratio)
-    return ends or not 0 <= ratio <= 0.1
+    return s.decrement > 1e-2 if s.full else not 0 <= _contraction(s) <= 0.1
 
 
 def _start(model: IndexModel, k: int) -> tuple[Array, _Kept | None]:
     """A point near the maximum and the information there, from a sample of the rows."""
     n, zero = model.rows, np.zeros(k)
     rows = int(min(max(n // 10, 50 * k, 1_000), 50_000))
-    if isinstance(model.blocks, StreamedBlocks):  # rows in memory are cheap beside a reading
+    if _is_read(model):  # rows in memory are cheap beside a reading
         rows = max(rows, n // 4)
     if n <= LAG_ROWS or rows * 2 > n:
         return zero, None
@@ -364,6 +380,11 @@ def _start(model: IndexModel, k: int) -> tuple[Array, _Kept | None]:
     return s.c, _Kept(s.factor * np.sqrt(n / sample.rows), sample.column_maxima())
 
 
+def _is_read(model: IndexModel) -> bool:
+    """Whether passes read a large source, so that one for the score costs as much as a full one."""
+    return isinstance(model.blocks, StreamedBlocks) and not model.blocks.is_small
+
+
 def _decided(
     model: IndexModel, s: _State, maxiter: int, blocks: Sequence[Block], T: Array | None
 ) -> tuple[_State, Separation | None]:
@@ -372,8 +393,8 @@ def _decided(
     separation = find_separation(densified(each_row(blocks)), candidates)
     if separation is not None:
         return s, separation
-    streamed = isinstance(blocks, StreamedBlocks)
-    how = _Rules(maxiter - s.passes, suspicious=False, lag=T is None and not streamed, climb=T is not None)
+    lag = T is None and not isinstance(blocks, StreamedBlocks)
+    how = _Rules(maxiter - s.passes, suspicious=False, lag=lag, climb=T is not None)
     again = _iterate(model, s.seen, how)
     again.passes += s.passes
     return again, None
@@ -468,7 +489,7 @@ def _iterate_plain(model: IndexModel, k: int, maxiter: int) -> tuple[_State, Sep
     """Newton in the columns' own coordinates, and the separation that it ran into."""
     start, kept = _start(model, k)
     how = _Rules(min(maxiter, PLAIN_PASSES), kept=kept, lag=True)
-    if isinstance(model.blocks, StreamedBlocks):  # a pass for the score costs as much as a full one
+    if _is_read(model):
         tolerance = max(DECREMENT, model.rows * MEAN_MOVE**2)
         how = _Rules(min(maxiter, PLAIN_PASSES), tolerance)
     s = _iterate(model, start, how)
@@ -513,7 +534,8 @@ def _polish(white: IndexModel, s: _State) -> Array:
     A coefficient far below its standard error is the small difference of large coordinates, so of c what is
     left of it after rounding is returned.
     """
-    p = white.evaluate(s.c, _besides(white, s.factor))
+    asked = None if white.last is None or s.factor is None else white.last(triangle_inverse(s.factor))
+    p = white.evaluate(s.c, asked)
     s.passes += 1
     factor = _factorise(p.information)
     assert factor is not None

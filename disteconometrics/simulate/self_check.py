@@ -246,7 +246,8 @@ def self_check(
     if law is not None:
         truth = pseudo_true(of.estimator, _Copies(of, law), n=LARGE_SAMPLE, fit=of.robust or of.options)
     dgp = _process(of, design, law)
-    study = MonteCarlo(dgp, {NAME: (of.estimator, dict(of.options))}, truth=truth)
+    targets = None if of.told is None else tuple(of.truth)  # what records do not tell is withheld
+    study = MonteCarlo(dgp, {NAME: (of.estimator, dict(of.options))}, targets, truth=truth)
     found = study.run(of.reps if reps is None else reps, seed=seed, n_jobs=n_jobs, progress=progress)
     units, clusters = (len(dgp.members), of.clusters) if isinstance(dgp, _Clusters) else (of.rows, ())
     return SelfCheck(found, design, law is not None, units, clusters)

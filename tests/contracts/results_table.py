@@ -88,7 +88,6 @@ RESULTS: dict[str, Case] = {
         "tens",
         {"cov": "HC1"},
         cov="HC0",
-        checked="cannot record them again",
     ),
     "NormalRegression, mass": Case(
         lambda: de.NormalRegression("mass(spent, 0) ~ log(income)"), "spent", {"cov": "HC1"}, cov="HC0"
@@ -97,7 +96,6 @@ RESULTS: dict[str, Case] = {
         lambda: de.FlowDensity("mass(rounded(spent, to=10), 0) ~ log(income)"),
         "spent",
         cov=de.Cluster("rich"),
-        checked="cannot record them again",
     ),
     "Decomposition": Case(
         lambda: de.Decomposition(

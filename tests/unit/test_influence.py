@@ -11,6 +11,7 @@ import pytest
 import disteconometrics as de
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.influence import averaging_rows, estimation_rows, influence_covariance
+from disteconometrics.inference.sampling import Sampling
 
 RNG = np.random.default_rng(20)
 N = 300
@@ -32,11 +33,8 @@ CASES = [(kind, weight_type) for kind in KINDS for weight_type in (None, "freque
 def test_without_averaging_it_is_the_delta_method(kind: Any, weight_type: str | None) -> None:
     weights = None if weight_type is None else "w"
     res = de.Logit("y ~ x + z", weights=weights, weight_type=weight_type).fit(TABLE, cov=kind)
-    rows = estimation_rows(res.rows.equation, GRADIENTS, kind, res.rows.codes)
-    copies = TABLE.w.to_numpy() if weight_type == "frequency" else None
-    V = influence_covariance(
-        np.zeros(4), None, rows, kind, codes=res.rows.codes, order=res.rows.order, copies=copies
-    )
+    rows = estimation_rows(res.rows.equation, GRADIENTS, kind, res.rows.sampling)
+    V = influence_covariance(np.zeros(4), None, rows, kind, res.rows.sampling)
     np.testing.assert_allclose(V, GRADIENTS @ res.covariance.matrix @ GRADIENTS.T, rtol=1e-10, atol=1e-14)
 
 
@@ -45,8 +43,8 @@ def test_a_mean_estimated_as_a_coefficient_has_the_covariance_of_an_average(kind
     """In regression on a constant the coefficient is the mean of the outcome: both parts are of one form."""
     res = de.NormalRegression("x ~ 1").fit(TABLE, cov=kind)
     y, mean = TABLE[["x"]].to_numpy(), res.params.to_numpy()
-    rows = averaging_rows(y, mean, None, None, kind, res.rows.codes)
-    V = influence_covariance(mean, rows, None, kind, codes=res.rows.codes, order=res.rows.order)
+    rows = averaging_rows(y, mean, kind, res.rows.sampling)
+    V = influence_covariance(mean, rows, None, kind, res.rows.sampling)
     factor = {"HC0": N / (N - 1), "HC3": (N - 1) / N}.get(str(kind), 1.0)
     factor = N / (N - 1) if isinstance(kind, de.HAC) else factor
     np.testing.assert_allclose(V, factor * res.covariance.matrix, rtol=1e-10)
@@ -55,9 +53,7 @@ def test_a_mean_estimated_as_a_coefficient_has_the_covariance_of_an_average(kind
 def test_what_believes_the_model_needs_its_covariance() -> None:
     def ask(modelled: Any) -> Any:
         rows = np.array([[1.0], [-1.0]])
-        return influence_covariance(
-            np.zeros(1), rows, rows, "nonrobust", codes=None, order=None, modelled=modelled
-        )
+        return influence_covariance(np.zeros(1), rows, rows, "nonrobust", Sampling(), modelled=modelled)
 
     assert ask(np.array([[3.0]])) == 5.0
     with pytest.raises(OptionError, match="rests on the model"):

@@ -9,8 +9,8 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 
+from disteconometrics import blocks as blocks_module
 from disteconometrics.blocks import Block
-from disteconometrics.likelihoods import index_model
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import (
     LOGISTIC,
@@ -119,10 +119,10 @@ def test_chunks_blocks_and_order_do_not_matter(
     rows: int, blocks: int, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = IndexModel(LOGISTIC, [Block(Y, X, WEIGHTS, OFFSET)])
-    monkeypatch.setattr(index_model, "CHUNK_BYTES", 8 * K * N)
+    monkeypatch.setattr(blocks_module, "CHUNK_BYTES", 8 * K * N)
     expected, step = whole.evaluate(BETA), np.array([1.0, -2.0, 0.5, 0.1])
     change = np.abs(X @ step).max()
-    monkeypatch.setattr(index_model, "CHUNK_BYTES", 8 * K * rows)
+    monkeypatch.setattr(blocks_module, "CHUNK_BYTES", 8 * K * rows)
     parts = np.array_split(np.arange(N), blocks)
     model = IndexModel(
         LOGISTIC, [Block(Y[i], np.array(X[i], order=order), WEIGHTS[i], OFFSET[i]) for i in parts]

@@ -410,7 +410,7 @@ def test_the_stacked_equation_gives_the_rows_of_both() -> None:
     assert rows is not None
     assert rows.stacked.names == ("Intercept", "x", "sigma")
     np.testing.assert_array_equal(rows.stacked.params, [*res.params, res.sigma])
-    stacked, both = (estimation_rows(e, G, "HC0", rows.codes) for e in (rows.stacked, rows.equations))
+    stacked, both = (estimation_rows(e, G, "HC0", rows.sampling) for e in (rows.stacked, rows.equations))
     np.testing.assert_allclose(stacked, both, rtol=1e-10, atol=1e-14)
     V = (both.T * TABLE.w.to_numpy()) @ both
     np.testing.assert_allclose(V, G @ res.joint_covariance.matrix @ G.T, rtol=1e-10)

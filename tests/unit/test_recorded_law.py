@@ -107,8 +107,9 @@ def test_laws_of_fits(estimator: Any) -> None:
     assert np.array_equal(told.quantile(0.1), law.quantile(0.1))
     law, told = both("log(topcoded(p, at=148))")
     assert told.mass(np.log(148)) == pytest.approx(law.sf(np.log(148)))
+    assert law.on("p").recorded().mass(148.0) == pytest.approx(law.sf(np.log(148)))
     with pytest.raises(WithheldError, match="does not say"):
-        law.on("p").recorded()
+        law.on([de.Exp()]).recorded()
     law, told = both("rounded(r, to=1)")
     assert told.mass(4.0) == pytest.approx(law.cdf(4.5) - law.cdf(3.5))
     assert np.all(told.mass(4.2) == 0)

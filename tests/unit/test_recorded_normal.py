@@ -268,8 +268,3 @@ def test_where_there_is_no_maximum(case: str) -> None:
         warnings.simplefilter("ignore", de.errors.RecordingWarning)
         with pytest.raises(kind, match=words):
             de.NormalRegression(f"{left} ~ x + z{' + d' * (case[:7] == 'a level')}").fit(d)
-
-
-def test_simulation_of_a_recorded_fit_is_refused() -> None:
-    with pytest.raises(WithheldError, match="record them again"):
-        fit(LEFT["Tobit"]).monte_carlo(reps=2)

@@ -238,9 +238,6 @@ def test_held_out_records_are_scored_by_their_probability() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "word"),
     [
-        (lambda r: r.monte_carlo(reps=20), errors.WithheldError, "record"),
-        (lambda r: r.test_no_effect("d"), errors.WithheldError, "record"),
-        (lambda r: r.test_linear_normal(), errors.WithheldError, "record"),
         (
             lambda r: de.FlowDensity("rounded(whole, to=1) ~ d", flow=de.Planar(layers=2)).fit(wages()),
             errors.OutcomeError,

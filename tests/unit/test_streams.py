@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import warnings
@@ -20,7 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import disteconometrics as de
+from disteconometrics.blocks import Block
 from disteconometrics.data import stream
+from disteconometrics.data.disk import BlockFile
 from disteconometrics.errors import DataError, FormulaError, MissingColumnError, NeedsRows, OptionError
 from disteconometrics.estimators.flow import source_rows
 
@@ -492,6 +495,21 @@ def test_every_kind_of_source_gives_the_fit_of_the_table(folder: Path, kind: str
     _same(ours, theirs)
 
 
+@pytest.mark.parametrize("wraps", [lambda f: f, lambda f: f.assign(more=1.0)], ids=["plain", "changed"])
+def test_a_dask_frame_reads_the_columns_asked_for_alone(folder: Path, wraps: Any) -> None:
+    seen = []
+
+    def read(path: Path, columns: Any = None) -> pd.DataFrame:
+        seen.append(columns and set(columns))
+        return pd.read_parquet(path, columns=columns)
+
+    frame = wraps(dd.from_map(read, sorted(folder.glob("*.parquet"))))
+    seen.clear()
+    de.Logit("y ~ x").fit(frame)
+    assert seen
+    assert all(columns == {"x", "y"} for columns in seen)
+
+
 ORDERS: dict[str, Callable[[Path, pd.DataFrame], Any]] = {
     "folder": lambda p, t: p,
     "dataset": lambda p, t: ds.dataset(p),
@@ -536,6 +554,25 @@ def test_dictionaries_without_an_order_sort_by_value(tmp_path: Path) -> None:
     _same(de.Logit(PLAIN).fit(tmp_path), de.Logit(PLAIN).fit(TABLE))
 
 
+def test_names_that_start_with_a_bar_or_a_dot_are_no_data(folder: Path) -> None:
+    for place in ("_temporary/0", ".checkpoints", "more.parquet"):
+        (folder / place).mkdir(parents=True)
+        _cut()[0].to_parquet(folder / place / "part.parquet", index=False)
+    _cut()[0].to_parquet(folder / "_old.parquet", index=False)
+    (folder / ".part0.parquet").write_bytes(b"none")
+    _same(de.Logit(PLAIN).fit(folder), de.Logit(PLAIN).fit(pd.concat([_cut()[0], TABLE], ignore_index=True)))
+
+
+def test_nullable_whole_numbers_of_files_stay_exact(tmp_path: Path) -> None:
+    """2**60 and 2**60 + 1 are one float."""
+    table = TABLE.assign(d=(TABLE.d + 2**60).astype("Int64").where(TABLE.x < 1))
+    for i, part in enumerate(_cut(table)):
+        part.to_parquet(tmp_path / f"{i}.parquet", index=False)
+    ours, theirs = (de.Logit(WHOLE).fit(t) for t in (tmp_path, table))
+    assert len(ours.params) == 4
+    _same(ours, theirs)
+
+
 @pytest.mark.parametrize("model", [de.Logit("y ~ x + u + g"), de.NormalRegression("u ~ x + y + g")])
 @pytest.mark.parametrize("cov", ["nonrobust", "HC1", de.Cluster("k")], ids=str)
 def test_few_readings(many: pd.DataFrame, model: Any, cov: Any) -> None:
@@ -566,12 +603,12 @@ def test_bits_depend_on_the_parts_alone(folder: Path) -> None:
         res = model.fit(data, cov=cov, cache=cache, n_jobs=jobs)
         readings.append(res.facts.readings)
         found[type(data).__name__, cache, jobs] = _bits(res)
-        assert ("coded rows were kept" in str(res.summary())) == (cache == "memory")
+        assert ("coded rows were kept" in str(res.summary())) == (cache in ("memory", "disk"))
 
-    for cache in ("auto", "memory", None):
+    for cache in ("auto", "memory", None, "disk"):
         fitted(folder, cache)
         fitted(frame, cache)
-    for cache in ("memory", None):
+    for cache in ("memory", None, "disk"):
         fitted(folder, cache, 2)
     density = de.FlowDensity("x ~ g", flow=SHAPE, base="normal")
     one, two = (density.fit(folder, n_jobs=n) for n in (None, 2))
@@ -583,6 +620,8 @@ def test_bits_depend_on_the_parts_alone(folder: Path) -> None:
         for cache in ("memory", None):
             fitted(frame, cache)
             assert found.pop(("DataFrame", cache, None)) == ours, cache
+        with pytest.raises(OptionError, match="workers of dask"):
+            model.fit(frame, cache="disk")
     np.random.set_state(state)  # noqa: NPY002
     kept, rest = readings[2:4], readings[:2] + readings[4:6]
     assert max(kept) < min(rest)
@@ -601,9 +640,84 @@ def test_kept_rows_stay_as_long_as_is_asked(folder: Path, monkeypatch: pytest.Mo
     assert (held.with_cov("HC3").bse == few.with_cov("HC3").bse).all()
     assert held.rows.readings == before
     assert few.rows.readings > before
-    for cache in ("disk", 3, ["memory"], True):
+    for cache in ("disc", 3, ["memory"], True):
         with pytest.raises(OptionError, match="cache="):
             de.Logit(PLAIN).fit(folder, cache=cache)
+
+
+@pytest.mark.parametrize("weights", [None, "sampling", "frequency"])
+@pytest.mark.parametrize("formula", ["y ~ x + u + g", "y ~ x * u + C(k)"])
+def test_a_small_source_is_fitted_as_a_table_is(
+    many: pd.DataFrame, formula: str, weights: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passes for the score alone, whether rows are kept or not, and by whoever; a factor as codes too."""
+    monkeypatch.setattr(stream, "KEPT_BYTES", 10**8)
+    table = pd.concat([many] * 10, ignore_index=True)
+    table["k"], table["c"] = np.arange(len(table)) % 12, np.arange(len(table)) // 900
+    for i, part in enumerate(_cut(table, 4_000, 56_000)):
+        part.to_parquet(tmp_path / f"{i}.parquet", index=False)
+    model = de.Logit(formula, weights=weights and "w", weight_type=weights)
+    cov = de.Cluster("c")
+    fits = [
+        model.fit(tmp_path, cov=cov, cache=c, n_jobs=n)
+        for c, n in ((None, 2), ("memory", None), ("auto", 1), ("disk", 1))
+    ]
+    assert len({_bits(fit) for fit in fits}) == 1
+    theirs = model.fit(table, cov=cov)
+    assert fits[1].facts.readings == 2 < fits[0].facts.readings  # of the clusters besides
+    _same(fits[1], theirs)
+    _same(fits[1].with_cov("HC1"), theirs.with_cov("HC1"))
+
+
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.IncidentalParametersWarning")
+@pytest.mark.parametrize("formula", ["y ~ x + g", "y ~ x + C(k)"])  # of which codes of a factor are kept
+def test_rows_on_a_disk_go_with_the_fit(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, formula: str
+) -> None:
+    model, room = de.Logit(formula), tmp_path_factory.mktemp("room")
+    found = model.fit(folder, cov=de.Cluster("k"), cache=room)
+    again = model.fit(folder, cov=de.Cluster("k"), cache=None)
+    assert (found.bse == again.bse).all()
+    assert found.facts.readings < again.facts.readings
+    assert not list(room.iterdir())
+    assert (found.with_cov("HC3").bse == again.with_cov("HC3").bse).all()
+    for error in (KeyboardInterrupt, ValueError):
+        with monkeypatch.context() as m:
+
+            def ends(*_: Any, error: type[BaseException] = error) -> None:
+                assert list(room.iterdir())
+                raise error
+
+            m.setattr("disteconometrics.estimators.binary.results.covariance", lambda *a, **k: ends())
+            with pytest.raises(error):
+                model.fit(folder, cache=room)
+        assert not list(room.iterdir())
+
+
+def test_a_disk_that_takes_no_rows_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = tmp_path / "room"
+    with pytest.raises(OptionError, match=r"room' \(No such file or directory\).*cache=None"):
+        de.Logit(PLAIN).fit(folder, cache=room)
+    room.mkdir()
+    write = np.lib.format.write_array
+
+    def full(file: Any, *args: Any, **options: Any) -> None:
+        write(file, *args, **options)
+        if file.tell() > 5_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("numpy.lib.format.write_array", full)
+    with pytest.raises(OptionError, match=r"No space left on device.*what was written is deleted"):
+        de.Logit(PLAIN).fit(folder, cache=room)
+    assert not list(room.iterdir())
+    monkeypatch.undo()
+    blocks = BlockFile(str(room / "gone"))
+    blocks.append(Block(np.ones(2), np.ones((2, 1))))
+    (room / "gone").write_bytes((room / "gone").read_bytes()[:-1])
+    with pytest.raises(DataError, match="can no longer be read"):
+        list(blocks)
 
 
 @pytest.mark.slow
@@ -645,6 +759,24 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "no path": (lambda p: de.Logit(PLAIN).fit(p / "none.parquet"), DataError, "is no file"),
     "an address": (lambda p: de.Logit(PLAIN).fit("s3://b/x.parquet"), OptionError, "pyarrow.dataset"),
     "no Parquet": (lambda p: de.Logit(PLAIN).fit(__file__), OptionError, "is no Parquet file"),
+    "a folder without Parquet": (
+        lambda p: de.Logit(PLAIN).fit(Path(__file__).parent),
+        DataError,
+        r"read a CSV",
+    ),
+    "a column twice": (
+        lambda p: (
+            pq.write_table(pa.table([TABLE.y, TABLE.x, TABLE.z], names=["y", "x", "x"]), p / "part0.parquet"),
+            de.Logit("y ~ x").fit(p),
+        ),
+        DataError,
+        "'x' is a duplicate",
+    ),
+    "a dot over other columns": (
+        lambda p: (_cut()[0].assign(v=1.0).to_parquet(p / "q.parquet"), de.Logit("y ~ .").fit(p)),
+        DataError,
+        "differ in 'v'",
+    ),
     "no column": (lambda p: de.Logit("y ~ xx").fit(p), MissingColumnError, "'xx'"),
     "a lag": (lambda p: de.Logit("y ~ lag(x)").fit(p), NeedsRows, "row before"),
     "a learnt transform": (lambda p: de.Logit("y ~ bs(x, df=4)").fit(p), NeedsRows, "learns from all rows"),

@@ -90,7 +90,7 @@ def absorbed_effects(
     e = influence_equation(
         names, values, source, rows.equation.observations, rows.equation.parameters - len(names)
     )
-    V = covariance(e, kind, codes=rows.codes, order=rows.order).matrix
+    V = covariance(e, kind, rows.sampling).matrix
     notes = [f"Rows of groups in which {rows.spec.outcome.name} does not vary count with zero.", *skipped]
     if target == "population":
         V = V + _spread(rows, np.column_stack([f.rows for f in found]))

@@ -55,17 +55,12 @@ class BinaryAnswers(LawAnswers):
                 "This fit is separated: margins() gives the effects of variables that "
                 "separation does not touch."
             )
-        every = replace(rows, counted=None)
         estimation = MEstimation(
             fitted.covariance,
             fitted.df,
             fitted.covariance.kind,
             (rows.equation,),
-            rows.weights,
-            self.model.weight_type,
-            every.codes,
-            rows.codes,
-            every.order,
+            replace(rows, counted=None).sampling,
             rows.counted,
         )
         return Answering(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, fields
+from os import PathLike
 from typing import Any
 
 from disteconometrics.errors import OptionError
@@ -96,7 +97,7 @@ class BinaryEstimator(Specification):
         use_t: bool = False,
         maxiter: int = 100,
         n_jobs: int | None = None,
-        cache: str | None = "auto",
+        cache: str | PathLike[str] | None = "auto",
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
     ) -> Any:
@@ -118,11 +119,13 @@ class BinaryEstimator(Specification):
         n_jobs : int or None
             joblib workers that read the parts of a source; numbers are the same whatever their number and
             backend.  A dask frame is worked on by the workers of its client, if there is one.
-        cache : {"auto", "memory"} or None
+        cache : {"auto", "memory", "disk"}, pathlib.Path or None
             Whether coded rows of a source stay where they are worked on, in place of a reading for every
             pass: this process, workers of dask, or each joblib worker that had to code them.  "auto": during
-            the fit, up to 100 MB in this process or in each worker of dask; "memory": as long as the result
-            lives; None: never.  Numbers are the same.
+            the fit, up to 200 MB in this process or in each worker of dask, never on a disk; "memory": as
+            long as the result lives; "disk": during the fit, in a temporary folder of this machine (a path:
+            inside that one), for sources that are slow to read, as text or a database; None: never.
+            Numbers are the same.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns

@@ -371,12 +371,12 @@ class LikelihoodTests(CoefficientAnswers):
             words = f"Score ({self.covariance.label})"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewClustersWarning)  # which is of Wald tests
-            V = covariance(equation, kind, codes=rows.codes, order=rows.order)
+            V = covariance(equation, kind, rows.sampling)
         statistic = quadratic_form("score", R @ step, R @ V.matrix @ R.T)
         if V.clusters is None:
             return chi2_test(words, texts, statistic, len(texts))
         if isinstance(kind, Cluster):
-            telling = clusters_telling(equation, kind, rows.codes, R)
+            telling = clusters_telling(equation, kind, rows.sampling, R)
             _warn_of_score_test(len(texts), telling, V.clusters, len(kind.columns) == 2)
         return clustered_score_test(words, texts, statistic, V.clusters)
 

@@ -415,30 +415,22 @@ def _covariance(
             f"target='population' under {fitted.covariance.label} needs what a file does not hold: {remedy}; "
             f"or use target='sample'."
         )
-    weight_type = rows.spec.weight_type
-    copies = rows.weights if weight_type == "frequency" else None
-    every = replace(own, counted=None)
+    every = replace(own, counted=None).sampling
+    every = replace(every, weights=rows.weights, weight_type=rows.spec.weight_type)
     same = _are_same(rows, own.scenario())
     if not (same or isinstance(kind, str)):
         raise WithheldError(
             "target='population' under clusters or HAC is for the rows of the fit, as other rows may share "
             "clusters or periods with these; leave data= out, or use target='sample'."
         )
-    averaging = averaging_rows(found.effects, found.values, rows.weights, weight_type, kind, every.codes)
+    averaging = averaging_rows(found.effects, found.values, kind, every)
     estimation = None
     if same:
         estimation = np.zeros(averaging.shape)
         counted = slice(None) if own.counted is None else own.counted
-        estimation[counted] = estimation_rows(own.equation, found.gradients, kind, own.codes)
+        estimation[counted] = estimation_rows(own.equation, found.gradients, kind, own.sampling)
     V = influence_covariance(
-        found.values,
-        averaging,
-        estimation,
-        kind,
-        codes=every.codes,
-        order=every.order,
-        copies=copies,
-        modelled=None if same else estimated,
+        found.values, averaging, estimation, kind, every, modelled=None if same else estimated
     )
     shared = SHARED if same else ", of rows drawn apart from the fit's"
     return V, f"{INCLUDED}{shared}."

@@ -82,7 +82,7 @@ def fit_binary(
     use_t: bool,
     maxiter: int,
     n_jobs: int | None = None,
-    cache: str | None = "auto",
+    cache: Any = "auto",
 ) -> BinaryResults:
     """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
     kind, t = resolve_kind(cov, model.weight_type, surveys=True), flag(use_t, "use_t")
@@ -96,11 +96,11 @@ def fit_binary_rows(
 ) -> BinaryResults:
     """The same on rows that have been read, with a covariance that `resolve_kind` has checked."""
     clusters = kind.columns if isinstance(kind, Cluster) else ()
-    with threads_for(len(read.names)):
+    with threads_for(len(read.names)), read.let_go():
         rows, facts, infinite = estimate(model, read, maxiter=maxiter, clusters=clusters)
         if rows.penalised is not None:
             check_options(kind, use_t)
-        V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
+        V = covariance(rows.equation, kind, rows.sampling)
     return BinaryResults(
         model=model,
         spec=rows.spec,
@@ -164,7 +164,7 @@ class BinaryResults(BinaryAnswers, LikelihoodTests, FittedResult):
         kind = resolve_kind(cov, self.model.weight_type, surveys=True)
         if self.facts.penalty is not None:
             check_options(kind, self.use_t if use_t is None else use_t)
-        return {"covariance": covariance(rows.equation, kind, codes=rows.codes, order=rows.order)}
+        return {"covariance": covariance(rows.equation, kind, rows.sampling)}
 
     # ---- fit -----------------------------------------------------------------------------------------------
 

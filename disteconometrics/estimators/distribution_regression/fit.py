@@ -100,12 +100,11 @@ class DistributionRows(FitRows):
     def covariance(self, kind: CovarianceKind, shown: Sequence[int]) -> Covariance:
         """Covariance (r k, r k) of the coefficients at r thresholds, with what these share."""
         equations = [self.equation(t) for t in shown]
-        alone = covariance(equations[0], kind, codes=self.codes, order=self.order)
+        alone = covariance(equations[0], kind, self.sampling)
         one = np.eye(len(self.names))
-        rows = np.hstack([estimation_rows(e, one, kind, self.codes) for e in equations])
+        rows = np.hstack([estimation_rows(e, one, kind, self.sampling) for e in equations])
         params = np.concatenate([e.params for e in equations])
-        copies = self.weights if self.frequency else None
-        V = influence_covariance(params, None, rows, kind, codes=self.codes, order=self.order, copies=copies)
+        V = influence_covariance(params, None, rows, kind, self.sampling)
         return replace(alone, matrix=V, basis=None, inner=None)
 
     def averaged_levels(self, own: Array) -> Array:
@@ -131,11 +130,8 @@ class DistributionRows(FitRows):
 
     def errors(self, t: int, kind: CovarianceKind) -> Array:
         """Standard errors (k,) of the coefficients at threshold ``t``."""
-        rows = estimation_rows(self.equation(t), np.eye(len(self.names)), kind, self.codes)
-        copies = self.weights if self.frequency else None
-        V = influence_covariance(
-            self.fits.params[t], None, rows, kind, codes=self.codes, order=self.order, copies=copies
-        )
+        rows = estimation_rows(self.equation(t), np.eye(len(self.names)), kind, self.sampling)
+        V = influence_covariance(self.fits.params[t], None, rows, kind, self.sampling)
         return np.asarray(np.sqrt(np.diagonal(V)))
 
     def draw(self, kind: CovarianceKind, count: int, seed: Any) -> Draws:
@@ -151,8 +147,7 @@ class DistributionRows(FitRows):
 
     def draw_weights(self, kind: CovarianceKind, count: int, seed: Any) -> Array:
         """The random weights (count, n) of the rows in these draws."""
-        copies = self.weights if self.frequency else None
-        plan = drawing_plan(kind, self.codes, self.size, copies, sequence_of(seed))
+        plan = drawing_plan(kind, self.codes, self.size, self.sampling.copies, sequence_of(seed))
         return row_weights(plan, self.scaled_weights, count)
 
     def drawn(self, W: Array, others: Sequence[tuple[Covariates, Array]] = ()) -> Draws:

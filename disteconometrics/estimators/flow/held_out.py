@@ -18,10 +18,12 @@ from scipy import special
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.checks import is_whole, whole
+from disteconometrics.data.recorded import Records
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import DataError, OptionError, WithheldError
+from disteconometrics.estimators.flow.row_checks import inexact
 from disteconometrics.estimators.flow.spline_fit import SplinePlan, fit_flow
 from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_sample import SplineSample
@@ -205,7 +207,13 @@ class Hypothesis(NamedTuple):
 
 @on_one_thread
 def bootstrap_test(
-    sample: SplineSample, plan: SplinePlan, null: Hypothesis, support: Support, reps: int, seed: Any
+    sample: SplineSample,
+    plan: SplinePlan,
+    null: Hypothesis,
+    support: Support,
+    reps: int,
+    seed: Any,
+    told: Callable[[Array], Records] | None = None,
 ) -> TestResult:
     """Likelihood ratio of the flow against a smaller model, with its p-value by parametric bootstrap.
 
@@ -215,6 +223,7 @@ def bootstrap_test(
     null : Hypothesis.
     support : of the outcome.
     reps : int, draws; seed : of the draws.
+    told : function of draws (n,) that gives their records, or None for outcomes that are told exactly.
 
     Raises
     ------
@@ -230,16 +239,19 @@ def bootstrap_test(
     law = SplineFlow.of(small, support).law(small.smooth.theta, null.sample.X)
     above, done = 0, 0
     for child in progress(seed_sequence(seed).spawn(reps), "bootstrap test"):
-        y = support.to_line(law.sample(1, seed=np.random.default_rng(child))[:, 0])
+        y = law.sample(1, seed=np.random.default_rng(child))[:, 0]
+        records = None if told is None else inexact(told(y), support)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                large = fit_flow(replace(sample, y=y), plan)
-                ratio = 2 * (large.loglik - fit_flow(replace(null.sample, y=y), null.plan).loglik)
+                large, small = (
+                    fit_flow(replace(s, y=y, records=records, support=support).on_line(), p)
+                    for s, p in ((sample, plan), (null.sample, null.plan))
+                )
             except DataError:
                 continue
         done += 1
-        above += ratio >= statistic
+        above += 2 * (large.loglik - small.loglik) >= statistic
     return TestResult(
         f"Likelihood-ratio ({done} bootstrap draws)",
         (null.words,),

@@ -14,6 +14,8 @@ from disteconometrics.inference.held import Held
 
 __all__ = ["RecordFacts", "held_by"]
 
+CHANCE = 4.0  # standard errors of a share
+
 
 def held_by(records: Records, support: Support) -> Held:
     """The outcomes between which records tell the law.
@@ -51,6 +53,12 @@ class RecordFacts:
     def held(self) -> Held:
         """The outcomes between which the records tell the law."""
         return Held(self.low, self.high)
+
+    def tells_again(self, level: float, n: float) -> bool:
+        """Whether another sample of n rows would tell a quantile, but for one in 10,000."""
+        slack = CHANCE * np.sqrt(level * (1 - level) / n)
+        low, high = self.levels
+        return bool((low <= 0 or level - slack > low) and (high >= 1 or level + slack < high))
 
     def notes(self, recording: str, outcome: str, *, corner: bool = False) -> list[str]:
         """What the foot of a summary says, with how the outcome was recorded, in words.

@@ -23,7 +23,6 @@ from disteconometrics.errors import (
     NeedsRows,
     OutcomeError,
     SmallSampleWarning,
-    WithheldError,
     warn_user,
 )
 from disteconometrics.estimators.flow.spline_sample import order_statistics
@@ -41,7 +40,6 @@ __all__ = [
     "covariate_names",
     "inexact",
     "not_of_source",
-    "not_recorded",
     "ties",
     "warn_outside",
     "warn_ties",
@@ -150,20 +148,6 @@ def warn_ties(found: Ties, name: str, rows: float) -> None:
         sides = " or ".join(f"'{side.format(name)} ~ …'" for side in found.sides)
         hint = f"a left side that says how the values were recorded, {sides}, {hint}"
     warn_user(DiscreteOutcomeWarning(f"{found.words(name, rows)} Consider {hint}.", column=name, hint=hint))
-
-
-def not_recorded(records: Records | None, what: str) -> None:
-    """Refuse what takes outcomes as they are where they were recorded otherwise.
-
-    Raises
-    ------
-    WithheldError
-    """
-    if records is not None:
-        raise WithheldError(
-            f"{what} draws outcomes and would have to record them as those of the rows were, which records "
-            f"do not tell in each row; use de.cross_validate to compare models, and intervals of effects."
-        )
 
 
 def inexact(records: Records | None, support: Support) -> Records | None:

@@ -17,7 +17,7 @@ doi:10.1002/jae.2656.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -40,6 +40,7 @@ from disteconometrics.inference.law_bands import half
 from disteconometrics.inference.law_effects import needs_population
 from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, RowScores
+from disteconometrics.inference.sampling import Sampling
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.recorded_rows import recorded_rows
 from disteconometrics.likelihoods.row_sums import Places, RowTransform
@@ -164,8 +165,7 @@ def coefficient_covariance(
     solution: Solution,
     sample: SplineSample,
     kind: CovarianceKind,
-    codes: Callable[..., Any],
-    order: Callable[..., Any],
+    sampling: Sampling,
 ) -> Covariance:
     """The covariance (p, p) of the coefficients, with its label and the note under the table.
 
@@ -180,7 +180,7 @@ def coefficient_covariance(
     equation = MEstimate(
         names, solution.theta, solution.root, solution.root, n, len(sample.y), source, _weight_type(sample)
     )
-    V = covariance(equation, "HC0" if kind == "HC1" else kind, codes=codes, order=order)
+    V = covariance(equation, "HC0" if kind == "HC1" else kind, sampling)
     if kind == "nonrobust":  # H⁻¹ of the penalised information: the Bayesian covariance
         return _plain(V, V.matrix, V.label, "nonrobust = inverse penalised information.")
     bread = solution.root @ solution.root.T
@@ -214,8 +214,8 @@ class SplineEstimation:
     """What the fit says of the coefficients; see `inference.law_effects.Estimation`.
 
     ``clusters`` is their number in the covariance, None where there are none: limits are then those of t, and
-    of the normal law else.  ``sample`` are the rows on the line, ``codes`` and ``order`` their clusters and
-    order in time; None of a result without rows, which knows errors given the rows alone.
+    of the normal law else.  ``sample`` are the rows on the line, ``sampling`` their clusters and order
+    in time; None of a result without rows, which knows errors given the rows alone.
     """
 
     flow: SplineFlow
@@ -223,8 +223,7 @@ class SplineEstimation:
     clusters: int | None = None
     kind: CovarianceKind | None = None
     sample: SplineSample | None = None
-    codes: Callable[..., Any] | None = None
-    order: Callable[..., Any] | None = None
+    sampling: Sampling | None = None
 
     @property
     def df(self) -> float:
@@ -251,17 +250,7 @@ class SplineEstimation:
             estimation, modelled = None, G @ self.solution.covariance @ G.T
         else:
             estimation, modelled = self.rows(G, len(averaging)), self.modelled(G)
-        return answers_covariance(
-            values,
-            averaging,
-            estimation,
-            modelled,
-            kind,
-            weights=s.weights,
-            weight_type=_weight_type(s),
-            codes=self._codes,
-            order=self._order,
-        )
+        return answers_covariance(values, averaging, estimation, modelled, kind, self._on_the_line)
 
     def rows(self, G: Array, size: int) -> Array:
         """Estimation rows (n, q) of answers with gradients G (q, p)."""
@@ -280,22 +269,12 @@ class SplineEstimation:
         """W (p, p) with WW' = H⁻¹SH⁻¹, the penalty's part of V."""
         return _prior(self.solution)
 
-    def _codes(self, columns: Sequence[str]) -> Any:
-        assert self.codes is not None
-        if tuple(columns) not in self._known:
-            self._known[tuple(columns)] = self.codes(columns)
-        return self._known[tuple(columns)]
-
-    def _order(self, time: str) -> Any:
-        assert self.order is not None
-        if time not in self._known:
-            self._known[time] = self.order(time)
-        return self._known[time]
-
     @cached_property
-    def _known(self) -> dict[Any, Any]:
-        """Codes of clusters by their columns, and orders by the time, each read once."""
-        return {}
+    def _on_the_line(self) -> Sampling:
+        """With the weights that the rows have there."""
+        assert self.sample is not None
+        assert self.sampling is not None
+        return replace(self.sampling, weights=self.sample.weights, weight_type=_weight_type(self.sample))
 
     def _rows(self, G: Array) -> Array:
         """G H⁻¹ s_i (n, q): the linear forms at H⁻¹G' in place of θ."""

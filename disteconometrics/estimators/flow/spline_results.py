@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -14,6 +14,7 @@ from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.stream import StreamDesign
 from disteconometrics.distributions.functionals import functional_name, listed, mean_between
 from disteconometrics.distributions.recorded import corner_of, with_recording
+from disteconometrics.distributions.rerecording import records_again
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.effects_results import EffectsHeader, EffectsResults, saved_effects
@@ -33,6 +34,7 @@ from disteconometrics.estimators.flow.spline_inference import (
 )
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, fit_source, plan_of
+from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.estimators.flow.tail_moments import OfSample, unsupported_moments
 from disteconometrics.estimators.hurdle import HurdleResults, fit_hurdle
 from disteconometrics.estimators.law_answers import (
@@ -294,9 +296,7 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         rows: FlowRows = self.data_rows()
         solution = self.undersmoothed if near else self.main
         s = rows.on_line(self.flow.support)
-        estimation = replace(
-            self._given_rows(solution), kind=self.kind, sample=s, codes=rows.codes, order=rows.order
-        )
+        estimation = replace(self._given_rows(solution), kind=self.kind, sample=s, sampling=rows.sampling)
         read = self._read(names, on, near)
         bent = partial(self.flow.bent, rows.X, self.spec.names)
         weights, scenario = rows.sample.weights, rows.scenario()
@@ -334,7 +334,7 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         if key not in self._known_unsupported:
             rows: FlowRows = self.data_rows()
             solution, sample = self.undersmoothed if near else self.main, rows.on_line(self.flow.support)
-            estimation = SplineEstimation(self.flow, solution, None, "HC0", sample, rows.codes, rows.order)
+            estimation = SplineEstimation(self.flow, solution, None, "HC0", sample, rows.sampling)
             seen = OfSample.of(self._outcomes(flow, solution), sample.weights, counts=sample.counts)
             self._known_unsupported[key] = unsupported_moments(law, estimation, seen, len(rows.y))
         return self._known_unsupported[key]
@@ -526,11 +526,20 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         ------
         OptionError, WithheldError, NeedsData
         """
-        checks.not_of_source(self.data_rows().design, "A test by parametric bootstrap")
-        checks.not_recorded(self.data_rows().sample.records, "A test by parametric bootstrap")
-        sample = self.data_rows().on_line(self.flow.support)
-        null = Hypothesis(sample, SplinePlan("linear", "normal"), "a normal linear model")
-        return checking.bootstrap_test(sample, plan_of(self.model), null, self.flow.support, reps, seed)
+        return self._bootstrap_test(
+            lambda sample, _: Hypothesis(sample, SplinePlan("linear", "normal"), "a normal linear model"),
+            reps,
+            seed,
+        )
+
+    def _bootstrap_test(
+        self, null: Callable[[SplineSample, SplinePlan], Hypothesis], reps: int, seed: Seed
+    ) -> TestResult:
+        rows, plan, what = self.data_rows(), plan_of(self.model), "A test by parametric bootstrap"
+        checks.not_of_source(rows.design, what)
+        sample, told = rows.on_line(self.flow.support), records_again(rows, what)
+        hypothesis = null(sample, plan)
+        return checking.bootstrap_test(sample, plan, hypothesis, self.flow.support, reps, seed, told)
 
     def test_no_effect(self, variable: str, reps: int = 199, *, seed: Seed = None) -> TestResult:
         """Test that a variable does not enter at all, neither location nor shape, by parametric bootstrap.
@@ -549,24 +558,30 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         ------
         OptionError, MissingColumnError, WithheldError, NeedsData
         """
-        rows, plan = self.data_rows(), plan_of(self.model)
-        checks.not_of_source(rows.design, "A test by parametric bootstrap")
-        checks.not_recorded(rows.sample.records, "A test by parametric bootstrap")
-        sample, keep = rows.on_line(self.flow.support), rows.columns_without(variable)
-        null = Hypothesis.without(sample, plan, keep, f"no effect of {variable}")
-        return checking.bootstrap_test(sample, plan, null, self.flow.support, reps, seed)
+        keep, words = self.data_rows().columns_without(variable), f"no effect of {variable}"
+        return self._bootstrap_test(lambda s, plan: Hypothesis.without(s, plan, keep, words), reps, seed)
+
+    @property
+    def _truth(self) -> dict[str, float]:
+        """The functionals that other rows, recorded as these, will tell too."""
+        told, names = self.facts.records, list(self.params.index)
+        surely = [
+            told is None or kind != "q" or told.tells_again(float(numbers[0]), self.facts.observations)
+            for kind, numbers in self._read(names, None, False)[1]
+        ]
+        truth: dict[str, float] = self.params[surely].dropna().to_dict()
+        return truth
 
     def _refitting(self) -> Refitting:
         rows = self.data_rows()
         checks.not_of_source(rows.design, "monte_carlo()")
-        checks.not_recorded(rows.sample.records, "monte_carlo()")
         return refitting(
             self.model,
             rows,
             self.kind,
             outcome=rows.y,
             law=self.flow.law(self.main.theta, rows.sample.X),
-            truth=self.params.to_dict(),
+            truth=self._truth,
             options={"cov": self.kind},
             fitted_only=AVERAGED if self.spec.variables else "",
         )

@@ -107,7 +107,7 @@ class FlowRows(FitRows):
 
     def _covariance(self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth) -> Covariance:
         solution = _solution(smooth, np.zeros((0, 0)))
-        return coefficient_covariance(flow, solution, self.sample, kind, self.codes, self.order)
+        return coefficient_covariance(flow, solution, self.sample, kind, self.sampling)
 
     @on_one_thread
     def _matrix(self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth) -> Array:
