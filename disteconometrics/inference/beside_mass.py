@@ -123,8 +123,10 @@ class BesideMass:
         return MassEnds.of(self.laws, self.estimation)
 
     def near(self, functional: Functional) -> Mask:
-        """Rows (n,) with a quantile that may be at the mass or beside it."""
-        return self.ends.near(functional) if levels_of(functional) else np.zeros(self.laws.size, dtype=bool)
+        """See `MassEnds.near`."""
+        if not levels_of(functional):
+            return np.zeros(self.laws.size, dtype=bool)
+        return self.ends.near(functional)
 
     def at_once(self, functional: Functional, shares: Array) -> Mask | None:
         """The same if so many rows do so at once that an average of them has no error; else None."""
