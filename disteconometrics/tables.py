@@ -423,10 +423,10 @@ def markdown_table(rows: Sequence[Row]) -> str:
 # ---- numbers -----------------------------------------------------------------------------------------------
 
 
-def number(x: float, digits: int = 4) -> str:
+def number(x: float, digits: int = 4, *, missing: str = "nan") -> str:
     """A number with four decimals, or four significant digits where decimals would hide or drown them."""
     if math.isnan(x):
-        return "nan"
+        return missing
     if math.isinf(x):
         return "inf" if x > 0 else "-inf"
     if x != 0 and not 10.0 ** (1 - digits) <= abs(x) < 1e6:
@@ -434,8 +434,8 @@ def number(x: float, digits: int = 4) -> str:
     return f"{x:.{digits}f}"
 
 
-def p_value(p: float) -> str:
+def p_value(p: float, *, missing: str = "nan") -> str:
     """A p-value with three decimals, never printed as zero."""
     if math.isnan(p):
-        return "nan"
+        return missing
     return "<.001" if p < 0.0005 else f"{p:.3f}"

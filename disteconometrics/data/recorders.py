@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorded", "read_records", "through_outer"]
 
+DIGITS = 1e-12  # of a cap, by which a product that should be the cap may be off
 OFF_GRID = 1e-6  # steps of the grid, beside the digits that a float32 has
 INTERVAL = re.compile(r"\s*([\[(])\s*([^\s,]+)\s*,\s*([^\s,]+)\s*([\])])\s*")  # as pandas prints one
 
@@ -227,7 +228,8 @@ def _coded(evaluator: Evaluator, recorder: Recorder, step: _Step, term: str) -> 
         cap == -none, f"{term!r} has caps of {-none:g}", "a cap is a number, or missing where there is none"
     )
     censored = (step.value >= cap) if above else (step.value <= cap)
-    beyond = (step.value > cap) if above else (step.value < cap)
+    with np.errstate(invalid="ignore"):
+        beyond = censored & (np.abs(step.value - cap) > DIGITS * np.abs(cap))
     end = _end_of_cap(step, cap, above, term)
     lower, upper = step.lower.copy(), step.upper.copy()
     (lower if above else upper)[censored] = end[censored]
@@ -265,11 +267,13 @@ def _cap_notices(
 ) -> tuple[RecordingWarning, ...]:
     above = recorder.name == "topcoded"
     side, most = ("above", "largest") if above else ("below", "smallest")
+    what = "cap" if above else "floor"
     cap = f"{recorder.at:g}" if recorder.column is None else f"column {recorder.column!r}"
     if beyond.any():
         text = (
-            f"The outcome {term!r} is {side} its cap ({cap}) in {show_rows(beyond)}: these values, as "
-            f"replacement means, are not used, and all that is taken of them is that they lie beyond the cap."
+            f"The outcome {term!r} is {side} its {what} ({cap}) in {show_rows(beyond)}: these values, as "
+            f"replacement means, are not used, and all that is taken of them is that they lie beyond the "
+            f"{what}."
         )
         return (
             RecordingWarning(text, column=term, hint=f"make them the cap, or give the {most} value told"),

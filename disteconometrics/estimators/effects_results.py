@@ -114,13 +114,13 @@ class EffectsResults(Estimated, Pictured):
         known = np.isfinite(self.values.values).tolist()
         if self.beyond and not all(known):
             notes.append(
-                f"nan: the records tell nothing of where outcomes {self.beyond} lie, and more than "
+                f"Withheld: the records tell nothing of where outcomes {self.beyond} lie, and more than "
                 f"{MOST_HIDDEN:.0%} of what is averaged is there; or nothing is left of the variable."
             )
         elif not all(k for k, (_, kind, _) in zip(known, self.of, strict=True) if kind == BEST_LINEAR):
             notes.append(
-                "nan: the other variables, or the group, leave nothing of the variable, or the tail is too "
-                "heavy for a mean."
+                "Withheld: the other variables, or the group, leave nothing of the variable, or the tail is "
+                "too heavy for a mean."
             )
         return notes
 
@@ -193,9 +193,10 @@ def _rows(
     stub: str, e: Estimates, at: Sequence[int], marks: Sequence[str], stacked: bool
 ) -> list[tuple[str, ...]]:
     """Some estimates with their errors as a row of texts, or as two."""
-    values, errors = [number(e.values[i]) for i in at], [f"({number(e.std_error[i])})" for i in at]
+    values = [number(e.values[i], missing="withheld") for i in at]
+    errors = ["" if np.isnan(e.values[i]) else f"({number(e.std_error[i], missing='none')})" for i in at]
     if not stacked:
-        return [(stub, *(f"{v} {se}{m}" for v, se, m in zip(values, errors, marks, strict=True)))]
+        return [(stub, *(f"{v} {se}".strip() + m for v, se, m in zip(values, errors, marks, strict=True)))]
     first, second = (
         [f"{v}{m}" for v, m in zip(values, marks, strict=True)],
         [f"{se} " if marks[0] else se for se in errors],

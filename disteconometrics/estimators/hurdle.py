@@ -64,6 +64,7 @@ from disteconometrics.fields import AnyFloat, Count, Numbers
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.crossings import just_below
 from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_bands import band
 from disteconometrics.inference.law_effects import Averaged, RowLaws, check_target
 from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
@@ -336,6 +337,12 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
 
     # ---- answers -------------------------------------------------------------------------------------------
 
+    @property
+    def held(self) -> Held:
+        """The outcomes between which records tell the law of the rest."""
+        held: Held = getattr(self.rest, "held", ALL)
+        return held
+
     def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional]]:
         """Functionals by name, read."""
         given, outcome = listed(names), self.spec.outcome.name
@@ -546,12 +553,14 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
     def _notes(self, effects: EffectsResults | None) -> list[str]:
         """What the foot of a summary says."""
         f, outcome = self.facts, self.spec.outcome
-        recorders = "; ".join(map(str, outcome.recorders))
-        notes = [f"{outcome.name} has {recorders}: the log-likelihood is the sum of both parts'.", NOT_CAUSAL]
-        notes.append(
+        *others, mass = map(str, outcome.recorders)
+        told = f"was {'; '.join(others)}, and " if others else ""
+        notes = [
+            f"{outcome.name} {told}has {mass}: the log-likelihood is the sum of both parts'.",
+            NOT_CAUSAL,
             "A quantile at the mass has no standard error; limits of quantiles invert those of the "
-            "distribution function."
-        )
+            "distribution function.",
+        ]
         if self._linear:
             notes.append(f"Sigma of the rest: {number(self.rest.sigma)}.")
         if f.outside:

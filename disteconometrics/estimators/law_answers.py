@@ -21,6 +21,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.coded_mean import CodedMean
 from disteconometrics.distributions.functionals import listed
+from disteconometrics.distributions.mean_ends import mean_ends
 from disteconometrics.distributions.recorded import Recording, corner_of, recording_of
 from disteconometrics.errors import DataError, OptionError, WithheldError
 from disteconometrics.estimators.crossing import Crossable, Crossing
@@ -602,6 +603,42 @@ class LawAnswers(AveragedAnswers, Crossable):
                 f'{"; ".join(map(str, spec.outcome.recorders))}: say of="recorded" in the answers.'
             )
         return CodedMean() if how is None else CodedMean(how.low, how.high)
+
+    def mean_bounds(self, *, by: Any = None, target: str = "population") -> Estimates:
+        """Bounds of the mean, whatever the law is inside of records: averages of their lower and upper ends.
+
+        An end that is open has no average: of outcomes under a cap there is the lower bound alone.
+
+        Parameters
+        ----------
+        by, target : as in `functionals`.
+
+        Returns
+        -------
+        Estimates
+            ``mean, at least`` and ``mean, at most``, with the standard errors of these averages.
+
+        Raises
+        ------
+        WithheldError
+            If outcomes were told exactly, by no rule for new rows, or with open ends at both sides.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.FlowDensity("brackets(foodexp, [0, 300, 500, 700, 900, 2100]) ~ 1", support=(0, 2100))
+        >>> bounds = res.fit(de.datasets.engel()).mean_bounds()
+        >>> dict(zip(bounds.names, bounds.values.round(), strict=True))
+        {'mean, at least': np.float64(495.0), 'mean, at most': np.float64(806.0)}
+        """
+        ends = mean_ends(self.spec)  # type: ignore[attr-defined]
+        e = self.functionals(ends.names, by=by, target=target, of=ends.of)
+        groups = len(e.names) // len(ends.names)
+        words = [name.removeprefix(ends.names[0]) for name in e.names[:groups]]
+        R = np.kron(ends.weights, np.eye(groups))
+        values = np.repeat(ends.shifts, groups) + R @ e.values
+        labels = [f"{label}{word}" for label in ends.labels for word in words]
+        return e.others(labels, values, R @ e.covariance @ R.T, R != 0)
 
     def _of_new(self, names: Any, on: Any, of: Any, new: Any) -> tuple[NewRows, Any]:
         """What predictions of new rows need, of the outcome or of what is recorded of it."""

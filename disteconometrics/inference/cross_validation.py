@@ -173,10 +173,13 @@ def _named(estimators: Any) -> dict[str, Any]:
     return {str(name): as_estimator(estimator) for name, estimator in given.items()}
 
 
-def _held_out(estimator: Any, train: Any, test: Any, on: str | None) -> tuple[tuple[str, str], Array]:
+def _held_out(
+    estimator: Any, train: Any, test: Any, on: str | None, seed: int
+) -> tuple[tuple[str, str], Array]:
     """The outcome's name, and as it was written; log scores, CRPS and transforms (3, m) of held-out rows.
 
-    What is known of recorded outcomes has a probability, and its transform is drawn.
+    What is known of recorded outcomes has a probability, and its transform is drawn, by a ``seed`` for each
+    fold: the same draws in all folds would be fewer than the rows.
     """
     result = estimator.fit(train)
     if not hasattr(result, "distribution") or not hasattr(result, "spec"):
@@ -192,14 +195,16 @@ def _held_out(estimator: Any, train: Any, test: Any, on: str | None) -> tuple[tu
     if getattr(told, "recorders", ()):
         side = f"{name} ({', '.join(map(str, told.recorders))})"
         written = side if on is not None else result.spec.formula.partition("~")[0].strip()
-        return (side, written), np.stack(_of_records(law, _through(maps, result.spec.outcome_records(test))))
+        return (side, written), np.stack(
+            _of_records(law, _through(maps, result.spec.outcome_records(test)), seed)
+        )
     y = result.spec.outcome_values(test)
     if isinstance(law, JointLaw):
         score = law.logpdf(y)
         values = [score, np.full(score.shape, np.nan), np.full(score.shape, np.nan)]
     else:
         y = _through(maps, Records(y, y)).lower
-        values = [scores.log_score(law, y), scores.crps(law, y), scores.pit(law, y)]
+        values = [scores.log_score(law, y), scores.crps(law, y), scores.pit(law, y, seed=seed)]
     return (name, name), np.stack(values)
 
 
@@ -212,9 +217,9 @@ def _through(maps: Sequence[Any], records: Records) -> Records:
     return Records(lower, upper, records.at_mass)
 
 
-def _of_records(law: Law, records: Records) -> list[Array]:
+def _of_records(law: Law, records: Records, seed: int) -> list[Array]:
     """Log probabilities, CRPS and transforms of records, without CRPS where these are no numbers."""
-    score, pit = scores.record_scores(law, records.lower, records.upper)
+    score, pit = scores.record_scores(law, records.lower, records.upper, seed=seed)
     if not np.any(records.lower < records.upper):  # as beside a mass
         return [score, scores.crps(law, records.lower, of="outcome"), pit]
     try:
@@ -294,7 +299,7 @@ def cross_validate(
             with warnings.catch_warnings(record=True) as raised:
                 warnings.simplefilter("always")
                 try:
-                    outcomes[name], found[:, inside, j] = _held_out(estimator, train, test, on)
+                    outcomes[name], found[:, inside, j] = _held_out(estimator, train, test, on, int(f))
                 except Exception as e:
                     e.add_note(f"cross_validate: estimator {name!r}, fold {f} of {fold.max() + 1} held out.")
                     if isinstance(e, MissingColumnError) or not isinstance(e, OF_ROWS):

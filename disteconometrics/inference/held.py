@@ -7,6 +7,7 @@ makes of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from disteconometrics.inference.law_functionals import Functional
 
 __all__ = ["ALL", "MOST_HIDDEN", "Held", "all_held", "warn_hidden", "warn_not_held"]
 
+SLACK = 1e-12  # of an end, which a support maps to the line and back
 MOST_HIDDEN = 0.05  # share of rows in an average that records may leave to the form of the law
 OF_ROWS = ("q", "difference", "ratio", "prob")  # functionals that the outcomes they lie at decide
 
@@ -57,7 +59,8 @@ class Held:
 
     def hidden(self, y: Array) -> Mask:
         """Which outcomes lie beyond what is told; infinite ones are no outcomes."""
-        return np.asarray(((y < self.low) | (y > self.high)) & np.isfinite(y))
+        low, high = self.low - SLACK * abs(self.low), self.high + SLACK * abs(self.high)
+        return np.asarray(((y < low) | (y > high)) & np.isfinite(y))
 
     def hides_between(self, numbers: Sequence[float]) -> bool:
         """Whether the probability between two outcomes is not told."""
@@ -121,6 +124,7 @@ def warn_not_held(names: Sequence[str], held: Held) -> None:
     """Warn of functionals that are withheld because records tell nothing of them."""
     if names:
         hint = "ask for quantiles and probabilities inside, or of='recorded' for what is recorded"
+        hint += "; mean_bounds() bounds the mean" if any(re.match(r"mean($| \|)", n) for n in names) else ""
         text = (
             f"Withheld: {', '.join(dict.fromkeys(names))}. The records tell nothing of where outcomes "
             f"{held.beyond} lie; {hint}."

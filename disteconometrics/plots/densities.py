@@ -125,7 +125,8 @@ def _draw_mass(axes: Any, drawn: Law) -> None:
         point = one.low
     else:
         return
-    share, top = float(one.mass(point)), axes.get_ylim()[1]
+    share, top, (left, right) = float(one.mass(point)), axes.get_ylim()[1], axes.get_xlim()
+    axes.set_xlim(min(left, point - 0.02 * (right - left)), max(right, point + 0.02 * (right - left)))
     axes.plot(
         [point, point], [0, share * top], color=DARK, linewidth=2.5, solid_capstyle="butt", clip_on=False
     )

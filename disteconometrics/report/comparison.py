@@ -206,7 +206,7 @@ def compare(
     statistics = _chosen(statistics, results)
     columns = [_read(*column) for column in zip(names, results, estimates, strict=True)]
     every = tuple(dict.fromkeys(t for c in columns for t in c.estimates.names))
-    terms, notes = _shown(every, keep, drop), _notes(columns, stars)
+    terms, notes = _shown(every, keep, drop), _notes(columns, stars, statistics)
     if len(terms) < len(every):
         notes = (*notes, f"{len(every) - len(terms)} of {len(every)} terms are not shown.")
     own = _labels(labels, every)
@@ -375,7 +375,9 @@ def _cells(table: pd.DataFrame, term: str, stars: bool) -> tuple[str, str]:
         return "", ""
     row = table.loc[term]
     mark = next((s for bound, s in STARS if row["p_value"] < bound), "") if stars else ""
-    return number(row["estimate"]) + mark, f"({number(row['std_error'])})"
+    if np.isnan(row["estimate"]):
+        return "withheld", ""
+    return number(row["estimate"]) + mark, f"({number(row['std_error'], missing='none')})"
 
 
 def _statistic(column: _Column, name: str) -> str:
@@ -403,12 +405,23 @@ def _numbers(columns: list[_Column], terms: tuple[str, ...], statistics: Sequenc
     return frame
 
 
-def _notes(columns: list[_Column], stars: bool) -> tuple[str, ...]:
+def _left_side(column: _Column) -> str | None:
+    """What the formula says of the outcome and of how it was recorded; None without a formula."""
+    formula = getattr(column.statistic("spec"), "formula", None)
+    return "".join(formula.partition("~")[0].split()) if isinstance(formula, str) else None
+
+
+def _notes(columns: list[_Column], stars: bool, statistics: Sequence[str]) -> tuple[str, ...]:
     notes = ["Standard errors in parentheses."]
     if stars:
         notes.append("* p < 0.1, ** p < 0.05, *** p < 0.01.")
     if len({c.statistic("nobs") for c in columns} - {None}) > 1:
         notes.append("The columns rest on different numbers of observations.")
+    sides = {_left_side(c) for c in columns if c.statistic("llf") is not None} - {None}
+    if "llf" in statistics and len(sides) > 1:
+        notes.append(
+            "The log-likelihoods are of different outcomes; de.cross_validate(on=) compares on one scale."
+        )
     infinite = [c.name for c in columns if np.isinf(c.estimates.values).any()]
     notes += _note(infinite, "some coefficients are infinite (separation).")
     penalised = [c.name for c in columns if c.penalty]

@@ -34,12 +34,15 @@ def estimates_section(estimates: Estimates, level: float = 0.95, heading: str | 
         "interval]",
     )
     cells = zip(
-        map(number, estimates.values),
-        map(number, estimates.std_error),
-        (f"{z:.3f}" if np.isfinite(z) else "nan" for z in estimates.statistic),
-        map(p_value, estimates.p_value),
-        map(number, low),
-        map(number, high),
+        (number(b, missing="withheld") for b in estimates.values),
+        (
+            number(se, missing="" if np.isnan(b) else "none")
+            for b, se in zip(estimates.values, estimates.std_error, strict=True)
+        ),
+        (f"{z:.3f}" if np.isfinite(z) else "" for z in estimates.statistic),
+        (p_value(p, missing="") for p in estimates.p_value),
+        (number(end, missing="") for end in low),
+        (number(end, missing="") for end in high),
         strict=True,
     )
     return Section(columns, estimates.names, tuple(cells), heading)

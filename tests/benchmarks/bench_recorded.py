@@ -29,7 +29,7 @@ exact positive flow     .12  .27 (.46)  .07 (.12)        .31  2.72        .87
 ======================  ===============================  ================================
 
 The bar of a summary, three fits or 1 s, is met at 5,000 rows, and at 50,000 by normal laws and top-coded
-flows; a hurdle of flows needs 3.7 fits there, a flow at a corner 4.4, positive flows 8 to 9, told exactly too.
+flows; a hurdle of flows needs 3.7 fits there, a flow at a corner 4.4, positive flows 8 to 9, exact ones too.
 """
 
 from __future__ import annotations

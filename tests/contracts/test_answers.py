@@ -570,7 +570,7 @@ def test_a_variable_that_does_not_vary_in_a_group(name: str) -> None:
     assert t.loc[own, ["estimate", "std_error"]].isna().all(axis=None)
     assert np.isfinite(t.loc[own, "average_slope"]).all()
     assert np.isfinite(t.loc[~own, ["estimate", "std_error"]]).all(axis=None)
-    assert "nan: the other variables, or the group" in str(effects.summary())
+    assert "Withheld: the other variables, or the group" in str(effects.summary())
 
 
 def test_slopes_of_few_values_average_back_to_the_whole() -> None:

@@ -29,6 +29,9 @@ CASES = {
     "recid_lognormal": ("recid", f"log(interval(durat, end)) ~ {RELEASED}"),
 }
 NAMES = {"(Intercept)": "Intercept", "gendermale": "gender[T.male]", "I(exper^2)": "I(exper ** 2)"}
+LOGISTIC = {
+    name: f"{name.rpartition('_')[0]}_logistic" for name in CASES if name.startswith(("cps85", "recid_g"))
+}
 TOLERANCE = 1e-6  # six digits: R's own iterations stop at about 1e-9
 
 
@@ -56,3 +59,30 @@ def test_published_numbers(case: str) -> None:
     assert res.sigma == pytest.approx(target["scale"], rel=TOLERANCE)
     known = d.loc[d["cens"] == 0, "durat"] if formula.startswith("log") else np.ones(1)
     assert res.llf - np.log(known).sum() == pytest.approx(target["llf"], rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("case", LOGISTIC)
+def test_the_linear_flow_with_a_logistic_base_is_survreg(case: str) -> None:
+    """Its medians are x'b; a slope of a quantile, rows taken as given, is a coefficient with its error.
+
+    Of wages that are open at both ends no quantile is told of nearly all rows.
+    """
+    name, formula = CASES[case]
+    d, target = data(name), TARGETS[LOGISTIC[case]]
+    asked = (
+        () if "brackets" in case else [x for x in formula.partition("~")[2].split(" + ") if "gender" not in x]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", de.errors.DisteconometricsWarning)  # ties, wages above the cap
+        line = de.MonotoneSpline(structure="linear")
+        res = de.FlowDensity(formula, flow=line, base="logistic").fit(d, cov="nonrobust")
+        slopes = {x.strip(): res.derivative(x.strip(), "q[0.02]", target="sample") for x in asked}
+    for x, found in slopes.items():
+        assert found.values[0] == pytest.approx(target[f"coef[{x}]"], rel=TOLERANCE)
+        assert found.std_error[0] == pytest.approx(target[f"se[{x}]"], rel=TOLERANCE)
+    rows, law = res.data_rows(), res.distribution()
+    b = {NAMES.get(k[5:-1], k[5:-1]): v for k, v in target.items() if k.startswith("coef")}
+    medians = law.quantile(0.5)
+    assert medians == pytest.approx(rows.X @ [b[n] for n in rows.names], rel=TOLERANCE)
+    assert law.quantile(1 / (1 + np.exp(-1))) - medians == pytest.approx(target["scale"], rel=TOLERANCE)
+    assert res.llf == pytest.approx(target["llf"], rel=TOLERANCE)

@@ -206,3 +206,42 @@ def test_models_of_an_outcome_and_its_logarithm_are_compared_on_its_scale() -> N
         de.cross_validate(models, data, folds=2, seed=1)
     with pytest.raises(OptionError, match="the scale is 'rc'"):
         de.cross_validate(models, data, folds=2, seed=1, on="y")
+
+
+# ---- bounds ------------------------------------------------------------------------------------------------
+
+
+def test_the_mean_is_bounded_by_the_ends_of_records() -> None:
+    """Under a cap by the recorded mean; in brackets by averages of their ends, with the errors of these."""
+    data = table()
+    capped = de.NormalRegression("topcoded(c, at=7) ~ x").fit(data)
+    own, told = capped.mean_bounds(by="d"), capped.functionals("mean", of="recorded", by="d")
+    assert own.names == ("mean, at least | d = 0.0", "mean, at least | d = 1.0")
+    assert np.array_equal(own.values, told.values)
+    assert own.covariance == pytest.approx(told.covariance)
+    bounds = np.array([0.0, 2.0, 3.0, 4.0, 5.0, 7.0, 40.0])
+    # in as many categories the law is free to have all shares
+    res = de.FlowDensity(f"brackets(y, {bounds.tolist()}) ~ 1", support=(0, 40)).fit(data)
+    found, at = res.mean_bounds(), np.searchsorted(bounds, data["y"], side="right") - 1
+    for j, ends in enumerate((bounds[at], bounds[at + 1])):
+        assert found.values[j] == pytest.approx(ends.mean(), rel=0.02)
+        assert found.std_error[j] == pytest.approx(ends.std() / np.sqrt(300), rel=0.1)
+    half = de.NormalRegression("topcoded(rounded(rc, to=0.5), at=7) ~ x").fit(data)
+    lower = half.functionals("mean", of="recorded").values - 0.25
+    assert np.array_equal(half.mean_bounds().values, lower)
+    cap = de.FlowDensity("brackets(y, [0, 2, 3, 4, 5, 7, inf]) ~ x", support="positive").fit(data)
+    assert np.isfinite(cap.mean_bounds().values).tolist() == [True]  # a cap is itself told on any support
+
+
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [
+        ("y", "told exactly"),
+        ("mass(f, 3, corner=True)", "told exactly"),
+        ("brackets(y, [-inf, 2, 3, 4, inf])", "open ends at both sides"),
+        ("interval(lo, hi)", "no rule for new rows"),
+    ],
+)
+def test_without_ends_the_mean_has_no_bounds(left: str, why: str) -> None:
+    with pytest.raises(WithheldError, match=why):
+        de.NormalRegression(f"{left} ~ x").fit(table()).mean_bounds()

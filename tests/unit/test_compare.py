@@ -113,8 +113,23 @@ def test_infinite_and_withheld_numbers_are_said() -> None:
         separated = de.Logit("y ~ x").fit(frame)
     sampled = de.Logit("y ~ 1", weights="w", weight_type="sampling").fit(frame)
     text = str(de.compare([separated, sampled], statistics=["aic"]))
-    for words in ("inf", "(nan)", "(1): some coefficients are infinite", "withheld", "(2): sampling weights"):
+    for words in (
+        "inf",
+        "(none)",
+        "(1): some coefficients are infinite",
+        "withheld",
+        "(2): sampling weights",
+    ):
         assert words in text
+
+
+def test_log_likelihoods_of_different_outcomes_are_told() -> None:
+    fits = [
+        de.NormalRegression(f"{y} ~ income").fit(de.datasets.engel()) for y in ("foodexp", "log(foodexp)")
+    ]
+    assert "log-likelihoods are of different outcomes" in str(de.compare(fits))
+    assert "different outcomes" not in str(de.compare(fits, statistics=["nobs"]))
+    assert "different outcomes" not in str(de.compare([fits[0], fits[0].with_cov("HC1")]))
 
 
 def test_a_penalty_is_said() -> None:

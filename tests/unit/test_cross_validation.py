@@ -126,3 +126,15 @@ def test_a_failing_fold_is_named() -> None:
     with pytest.raises(DisteconometricsError) as error:
         de.cross_validate(de.NormalRegression("y ~ C(h)"), table, folds="row mod 6")
     assert any("fold 1 of 6" in note for note in error.value.__notes__)
+
+
+def test_transforms_of_masses_are_drawn_anew_in_every_fold() -> None:
+    b = (np.random.default_rng(2).random(60) < 0.4).astype(float)
+    cv = de.cross_validate(de.Logit("b ~ 1"), {"b": b}, folds="row mod 2")
+    drawn = []
+    for f in (0, 1):
+        held, p = cv.folds == f, b[cv.folds != f].mean()
+        u = cv.transforms["Logit"].to_numpy()[held]
+        drawn.append(np.where(b[held] == 1, (u - (1 - p)) / p, u / (1 - p)))
+    assert ((np.ravel(drawn) >= 0) & (np.ravel(drawn) <= 1)).all()
+    assert np.abs(drawn[0] - drawn[1]).min() > 1e-6

@@ -146,7 +146,7 @@ def test_the_package_names_what_others_call_it(name: str, word: str) -> None:
         ("de.FlowDensity('GPA ~ 1', epochs=9)", "train=de.Adam"),
         ("de.Normal(mean=1)", "write loc="),
         ("de.Normal().sample(size=3)", "write m="),
-        ("de.scores.crps(law=1, points=2)", r"takes \(law, y\)"),
+        ("de.scores.crps(law=1, points=2)", r"takes \(law, y, \*, of=None\)"),
         ("res.summary(alpha=0.1)", "write level="),
         ("res.summary(cov='HC1')", r"write with_cov\("),
         ("res.predict(type='response')", "write names="),

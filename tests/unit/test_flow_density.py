@@ -504,19 +504,24 @@ FEW_ZEROS = {
     "y": np.where(np.arange(500) % 50, np.random.default_rng(1).exponential(size=500), 0.0),
 }
 
+BOTH = {"y": np.clip(np.round(np.random.default_rng(1).normal(3, 3, 500) * 2) / 2, 0, 5)}
 CAPPED = {"y": np.minimum(np.random.default_rng(1).exponential(size=500), 1.5)}
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (SIX, r"discrete: 6 distinct values in 300 rows.* 'rounded\(y, to=1\) ~ …'"),
-        (HEAP, r"19% of the rows .* values 0 .* Consider a binary"),
+        (SIX, r"discrete: 6 distinct values in 300 rows.* 'rounded\(y, to=1\)' for 'y'"),
+        (HEAP, r"19% of the rows .* values 0 .* recorded, 'mass\(y, 0\)' for 'y'"),
         (ROUNDED, "tied values 40.* Consider a binary"),
-        (FEW_ZEROS, r"2.0% of the rows of 'y' are piled .* \(0: zeros.*'bottomcoded\(y, at=0\) ~ …'"),
-        (CAPPED, r"rows of 'y' share the tied values 1.5 .* 'topcoded\(y, at=1.5\) ~ …'"),
+        (
+            FEW_ZEROS,
+            r"2.0% of the rows of 'y' are piled .* \(0: zeros.*'mass\(y, 0\)' or 'bottomcoded\(y, at=0\)'",
+        ),
+        (CAPPED, r"rows of 'y' share the tied values 1.5 .* 'topcoded\(y, at=1.5\)' for 'y'"),
+        (BOTH, r"'mass\(topcoded\(rounded\(y, to=0.5\), at=5\), 0\)' or 'topcoded\(bottomcoded\(rounded"),
     ],
-    ids=["discrete", "atom", "rounded", "few zeros", "a cap"],
+    ids=["discrete", "atom", "rounded", "few zeros", "a cap", "all"],
 )
 def test_values_that_rows_share_are_named(data: dict[str, Array], words: str) -> None:
     with pytest.warns(errors.DiscreteOutcomeWarning, match=words) as caught:

@@ -279,6 +279,9 @@ def test_the_mass_is_a_stem() -> None:
     share = (table()["y"] == 0).mean()
     assert ax.texts[-1].get_text() == f"{share:.0%} at 0"
     assert ax.lines[-1].get_ydata()[0] == pytest.approx(share * ax.get_ylim()[1])
+    res = de.FlowDensity("mass(topcoded(y, at=4), 0) ~ x").fit(table().assign(y=table()["y"].clip(upper=4)))
+    assert res.plot("density").get_xlim()[0] < 0
+    assert np.nanmax(res.plot_fan("x").data.to_numpy()) <= 4
     plt.close("all")
 
 

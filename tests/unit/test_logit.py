@@ -687,7 +687,7 @@ def test_summary_says_what_a_reader_would_ask() -> None:
         "clustered, t": ["G/(G-1)", "clustered by firm (50)", " t "],
         "sampling": ["pseudo", "withheld", "Offset: off", "Weights: pw"],
         "frequency": ["counts of identical rows", f"{DATA.w.sum()} (400 weighted rows"],
-        "separated": ["inf", "nan", "no: separation"],
+        "separated": ["inf", "none", "no: separation"],
     }
     for case, pieces in expected.items():
         text = " ".join(str(SUMMARIES[case]().summary()).split())

@@ -177,6 +177,7 @@ def test_what_is_refused(left: str) -> None:
         ("topcoded(y, at=3)", "above its cap .3. in 1 row"),
         ("topcoded(y, at=cap)", "above its cap .column 'cap'. in 1 row"),
         ("bottomcoded(y, at=0)", "held by one row alone"),
+        ("bottomcoded(y, at=1)", "below its floor .1. in 1 row"),
         ("topcoded(heaped, at=2.4850)", "No row .* 3 rows hold the largest value, 2.4849"),
     ],
 )
@@ -187,6 +188,12 @@ def test_what_is_warned_of(left: str, words: str) -> None:
             D.assign(cap=2.5, heaped=[0.5] + [2.4849] * (len(D) - 1)).iloc[:4],
             outcome="recorded",
         )
+
+
+def test_a_cap_that_arithmetic_made_is_the_cap() -> None:
+    told = {"y": [0.1 * 3, 0.1, 0.2, 0.1 * 3], "x": [1.0, 2.0, 3.0, 4.0]}  # 0.1 * 3 is above 0.3
+    design = build_design("topcoded(y, at=0.3) ~ x", told, outcome="recorded")
+    assert design.records.counts() == {"exact": 2, "open above": 2}
 
 
 DOORS: dict[str, Any] = {

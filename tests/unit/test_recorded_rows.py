@@ -257,14 +257,18 @@ def test_what_takes_outcomes_as_they_are_refuses_records(call: Any, error: Any, 
 
 
 @pytest.mark.parametrize(
-    ("formula", "error"),
-    [("interval(w, top) ~ 1", errors.OutcomeError), ("interval(low, high) ~ d", errors.SeparationError)],
+    ("formula", "error", "words"),
+    [
+        ("interval(w, top) ~ 1", errors.OutcomeError, "censored on one side"),
+        ("interval(low, high) ~ d", errors.SeparationError, "Separation"),
+        ("brackets(w, [-inf, 8, inf]) ~ d", errors.OutcomeError, "tell 1 point of it.*Logit"),
+    ],
 )
-def test_records_without_a_maximum_are_refused(formula: str, error: Any) -> None:
+def test_records_without_a_maximum_are_refused(formula: str, error: Any, words: str) -> None:
     data = wages()
     top = np.full(len(data["w"]), np.inf)
     low, high = np.where(data["d"] == 1, 2.0, data["w"]), np.where(data["d"] == 1, np.inf, data["w"])
-    with pytest.raises(error):
+    with pytest.raises(error, match=words):
         de.FlowDensity(formula).fit({**data, "top": top, "low": low, "high": high})
 
 
@@ -406,7 +410,7 @@ def test_effects_are_withheld_by_the_share_of_rows_beyond_the_cap() -> None:
         effects = capped.effects("q[0.1]")
     assert np.isfinite(effects.estimates.values).tolist() == [False, True]
     assert np.isfinite(effects.slopes.values[0])
-    assert "nan: the records tell nothing of where outcomes above 2.5 lie" in str(effects.summary())
+    assert "Withheld: the records tell nothing of where outcomes above 2.5 lie" in str(effects.summary())
 
 
 def test_a_row_that_lacks_a_covariate_takes_nothing_from_the_others() -> None:

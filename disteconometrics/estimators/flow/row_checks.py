@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,7 @@ NARROW = 1e-6  # standard deviation on the line of a support below which moments
 FEW_VALUES = 0.1  # distinct values per row below which an outcome is discrete
 # times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most seen
 WIDE = 20.0
+SCALE = 10  # distinct values from which on the largest may be a cap
 LEAST_COUNT = 6.0  # rows on a value before it is looked at
 # rows at an end, √(5N), whose spread is compared with that of as many next to them, and N from which on
 EDGE_ROWS, EDGE_FROM = 5.0, 200.0
@@ -63,7 +65,7 @@ EDGE = 0.85
 @dataclass(frozen=True)
 class Ties:
     """Values that many rows share: discrete, heaped or piled at an end; their share of the rows, the most
-    frequent ones, and ``sides``, the left sides that may say why, with {0} for the outcome."""
+    frequent ones, and ``sides``, what may say why on the left side, with {0} for the outcome."""
 
     kind: str
     share: float
@@ -102,7 +104,12 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
     order = np.argsort(-counts, kind="stable")
     if len(values) <= max(FEW_VALUES * total, 2) and total >= 20:
         top = tuple(float(values[i]) for i in order[:8])
-        sides = _left_sides(values, values[:0])
+        ends = np.zeros(len(values), dtype=bool)
+        pairs = (counts[:2], counts[:-3:-1])
+        ends[[0, -1]] = [a >= PILED_RATIO * b + 4 * np.sqrt(b) for a, b in pairs]
+        if len(values) < SCALE:  # a few grades have no cap
+            ends[-1], ends[0] = False, ends[0] and values[0] == 0
+        sides = _left_sides(values, values[ends])
         return Ties("discrete", float(counts[order[:8]].sum() / total), top, len(values), sides)
     heap, piled = _heaps(counts)
     kind = "heaped"
@@ -117,17 +124,29 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
 
 
 def _left_sides(values: Array, heaps: Array) -> tuple[str, ...]:
-    """Left sides that say why rows share values: limits of records, a grid that holds all of them."""
+    """What may stand for the outcome {0} on the left side: a grid that holds all values, caps, a mass."""
     low, high = float(values[0]), float(values[-1])
+    inside, point = _on_grid(values), None
+    within = heaps[(heaps != low) & (heaps != high)]
+    if 0.0 in heaps and high != 0:
+        point = 0.0
+    elif len(within) == 1 and inside == "{0}":
+        point = float(within[0])
+    floored = f"bottomcoded({inside}, at={low!r})" if low in heaps else inside
+    cap = f"topcoded({{}}, at={high!r})" if high in heaps else "{}"
     sides = []
-    if low in heaps:
-        sides += [f"bottomcoded({{0}}, at={low!r})"]
-    if high in heaps:
-        sides += [f"topcoded({{0}}, at={high!r})"]
-    step = float(f"{np.diff(values).min():.6g}") if len(values) > 1 else 0.0
-    if step > 0 and len(values) > 2 and np.allclose(values / step, np.rint(values / step), rtol=0, atol=1e-6):
-        sides += [f"rounded({{0}}, to={step!r})"]
-    return tuple(side.replace(".0)", ")") for side in sides)
+    if point is not None:
+        sides = [f"mass({cap.replace('{}', inside if point == low else floored)}, {point!r})"]
+    if point in (None, low) and (told := cap.replace("{}", floored)) != "{0}":
+        sides += [told]
+    return tuple(re.sub(r"\.0(?=[,)])", "", side) for side in sides)
+
+
+def _on_grid(values: Array) -> str:
+    """The outcome {0}, rounded where all of its values lie on a grid."""
+    step = float(f"{np.diff(values).min():.6g}") if len(values) > 2 else 0.0
+    whole = step > 0 and np.allclose(values / step, np.rint(values / step), rtol=0, atol=1e-6)
+    return f"rounded({{0}}, to={step!r})" if whole else "{0}"
 
 
 def _heaps(counts: Array) -> tuple[Mask, Mask]:
@@ -145,8 +164,9 @@ def warn_ties(found: Ties, name: str, rows: float) -> None:
     """Warn of shared values."""
     hint = "a binary or ordered model, or the finer values before rounding"
     if found.sides:
-        sides = " or ".join(f"'{side.format(name)} ~ …'" for side in found.sides)
-        hint = f"a left side that says how the values were recorded, {sides}, {hint}"
+        sides = " or ".join(f"'{side.format(name)}'" for side in found.sides)
+        why = " (what is below was told so)" if len(found.sides) > 1 else ""
+        hint = f"saying on the left side how it was recorded, {sides}{why} for {name!r}, {hint}"
     warn_user(DiscreteOutcomeWarning(f"{found.words(name, rows)} Consider {hint}.", column=name, hint=hint))
 
 
@@ -172,10 +192,10 @@ def not_of_source(design: Any, what: str) -> None:
         )
 
 
-def check_rows(y: Array, copies: Array | None, columns: int, name: str) -> bool:
+def check_rows(y: Array, copies: Array | None, columns: int, name: str, recorded: bool = False) -> bool:
     """Whether the rows carry a flexible shape; a linear one is fitted, with a warning, where they do not.
 
-    ``copies`` (n,) say how often rows count, None for once.
+    ``copies`` (n,) say how often rows count, None for once; y of ``recorded`` ones are middles.
 
     Raises
     ------
@@ -187,6 +207,12 @@ def check_rows(y: Array, copies: Array | None, columns: int, name: str) -> bool:
             f"{n} row{'s' * (n != 1)} for a density with {columns} covariate "
             f"column{'s' * (columns != 1)}: at least "
             f"{columns + 3} observations are needed; use more rows or fewer terms."
+        )
+    if distinct < 3 and recorded:
+        raise OutcomeError(
+            f"The {n} records of {name!r} tell {distinct} point{'s' * (distinct != 1)} of it, and a density "
+            f"needs three. Where all that is told is whether it is above a point, fit "
+            f"de.Logit('I({name} >= point) ~ …')."
         )
     if distinct < 3:
         raise OutcomeError(

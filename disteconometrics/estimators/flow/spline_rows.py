@@ -227,7 +227,7 @@ def fit_rows(
     outcome, X = spec.outcome.name, spec.without_constant(read.X)
     records, groups = checks.inexact(read.design.records, support), _groups(spec.names)
     counts = read.weights if read.frequency else None
-    enough = checks.check_rows(y, counts, X.shape[1], outcome)
+    enough = checks.check_rows(y, counts, X.shape[1], outcome, records is not None)
     checks.check_support(y, support, outcome, records)
     own = SplineSample(y, X, groups, read.scaled_weights, read.frequency, support, records=records)
     sample = own.on_line()
