@@ -35,6 +35,7 @@ from disteconometrics.errors import (
     FileFormatError,
     OptionError,
     OutcomeError,
+    WithheldError,
 )
 from disteconometrics.estimators.binary.logit import Logit
 from disteconometrics.estimators.binary.results import BinaryResults, fit_binary_rows
@@ -373,6 +374,12 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
         """The laws of all rows and the estimation of both parts; see `LawAnswers`."""
         rows: HurdleRows = self.data_rows()
         read, functionals = self._read(names, on, near)
+        if near and self.occurs.infinite is not None:
+            raise WithheldError(
+                f"The logit of {self.spec.outcome.name} != {self.point:g} is separated, so that some rows "
+                "have no probability with an error: functionals() of all rows and of groups (by=) are given, "
+                "and .occurs.margins() and .rest.effect() of either part."
+            )
         first = self.occurs.answering("mean", None, near=near)
         rest = self.rest.answering("mean", None, near=near)
         estimation = HurdleEstimation(

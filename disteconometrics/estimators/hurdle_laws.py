@@ -22,14 +22,17 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.errors import FewClustersWarning
 from disteconometrics.estimators.index_laws import ProbabilityRowLaws
 from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.inference.crossings import just_below
 from disteconometrics.inference.influence import answers_covariance, influence_covariance, is_model_based
 from disteconometrics.inference.law_effects import (
+    AtLevels,
     AtOutcome,
     Estimation,
     RowLaws,
     RowMoments,
     RowValues,
     needs_population,
+    spreads,
 )
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.inference.sampling import Sampling
@@ -145,12 +148,12 @@ class HurdleRowLaws:
                 self._sums(W * second[:, None], rest.second),
             )
 
-    def below(self, y: float, W: Array) -> tuple[Array, Array]:
-        """∫ (u − origin)^j F(u | x) du below an outcome (2, n), and Σ w of their gradients (2, v, k + q)."""
+    def below(self, y: float, W: Array, moments: int = 2) -> tuple[Array, Array]:
+        """∫ (u − origin)^j F(u | x) du below an outcome, and Σ w of gradients; see `RecordedRowLaws`."""
         own: Any = self.rest
-        rest, of_rest = own.below(y, W * self.p[:, None])
+        rest, of_rest = own.below(y, W * self.p[:, None], moments)
         ends = np.array([self.point, max(y, self.point)]) - self.origin
-        mass = np.array([np.diff(ends), np.diff(ends**2) / 2])
+        mass = np.array([np.diff(ends), np.diff(ends**2) / 2])[:moments]
         sums = [self._sums(W * d[:, None], s) for d, s in zip(rest - mass, of_rest, strict=True)]
         return self.p * rest + (1 - self.p) * mass, np.array(sums)
 
@@ -164,23 +167,14 @@ class HurdleRowLaws:
             away = rest.values - self.point
             return RowValues(self.point + self.p * away, self._sums(W * away[:, None], rest.sums))
         if kind in ("var", "std"):
-            return self._spread(kind, W)
+            return spreads(self, kind, W)
         if kind == "prob":
             low, high = numbers
             sums = self.cdf_sums(high, W) - self.cdf_sums(low, W)
             return RowValues(self.at(high).cdf - self.at(low).cdf, sums)
         if kind == "q":
-            values, G = self.each(functional)
-            return RowValues(values, W.T @ np.where((W != 0).any(axis=1, keepdims=True), G, 0.0))
+            return self._quantiles(numbers[0], W)
         return self._by_steps(numbers[0], W)
-
-    def _spread(self, kind: str, W: Array) -> RowValues:
-        found = self.moments(np.zeros((len(W), 1)))
-        root = np.sqrt(found.var)
-        w = W / (2 * root)[:, None] if kind == "std" else W
-        v, of_mean = W.shape[1], -2 * (found.mean - self.origin)[:, None] * w
-        sums = self.moments(np.concatenate([w, of_mean], axis=1))
-        return RowValues(root if kind == "std" else found.var, sums.second[:v] + sums.first[v:])
 
     def _by_steps(self, of: Callable[[Law], Any], W: Array) -> RowValues:
         """Any function of laws: by differences in p, and those that the rest takes in its own."""
@@ -197,7 +191,7 @@ class HurdleRowLaws:
     def each(self, functional: Functional) -> tuple[Array, Array]:
         """A functional of every row's law (n,), and its gradient in each row (n, k + q)."""
         if functional[0] == "q":
-            return self._quantiles(functional[1][0])
+            return self._quantiles_each(functional[1][0])
         k, q = len(self.occurs.coefficients), self._size_of_rest
         known = np.flatnonzero(~np.isnan(self.p))
         values, G = np.full(self.size, np.nan), np.full((self.size, k + q), np.nan)
@@ -211,42 +205,81 @@ class HurdleRowLaws:
         """Coefficients of the rest."""
         return int(self.rest.take([0]).by_row(("mean", ()), np.zeros((1, 1))).sums.shape[1])
 
-    def _quantiles(self, tau: float) -> tuple[Array, Array]:
-        """Quantiles (n,) and gradients −(∂F/∂θ)/f, zero at the mass, which does not move."""
-        y = np.asarray(self.law.quantile(tau)).reshape(self.size)
+    def _level(self, tau: float) -> tuple[Array, Array]:
+        """Levels z (n,) of the rest at which F(y | x) is τ, by the tail that has the digits, and side (n,).
+
+        The side of the point is −1 or 1, 0 of rows whose quantile is the mass, NaN of those without a law.
+        """
+        F, p = self._rest_at(self.point).cdf, self.p
+        low = tau <= p * F
+        side = np.where(low, -1.0, np.where(1 - tau < p * (1 - F), 1.0, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(low, tau, 1 - tau) / p
+            z = np.where(side == 0, 0.0, -side * self.link.quantile(np.clip(share, LEAST, 1.0)))
+        return z, np.where(np.isnan(F + p), np.nan, side)
+
+    def _placed(self, tau: float, W: Array) -> tuple[AtLevels, Array, Array]:
+        """The rest where F(y | x) is τ, for weights W (n, v) where it moves, and what `_level` gives."""
+        rest: Any = self.rest
+        z, side = self._level(tau)
+        return rest.at_levels(z, np.where(side[:, None] == 0, 0.0, W)), z, side
+
+    def _quantiles(self, tau: float, W: Array) -> RowValues:
+        """Quantiles (n,) and sums of gradients −(∂F/∂θ)/f, zero at the mass, which does not move."""
+        found, z, side = self._placed(tau, W)
+        with np.errstate(divide="ignore", invalid="ignore"):  # of rows that are surely at the mass
+            of_p = np.where(side == 0, 0.0, ((side > 0) - self.link.cdf(z)) / (self.p * found.density))
+        values = np.where(side == 0, self.point, found.values)
+        return RowValues(values, self._sums(W * of_p[:, None], found.sums))
+
+    def _quantiles_each(self, tau: float) -> tuple[Array, Array]:
+        """Quantiles (n,) and their gradients in each row."""
+        found, _, side = self._placed(tau, np.zeros((self.size, 1)))
+        y = np.where(side == 0, self.point, found.values)
         moves = np.isfinite(y) & (y != self.point)
         G = np.full((self.size, len(self.occurs.coefficients) + self._size_of_rest), np.nan)
         G[y == self.point] = 0.0
         if moves.any():
             own = self.take(np.flatnonzero(moves))
-            F, f = own._cdf_each(y[moves]), own._density(y[moves])
-            G[moves] = -F / f[:, None]
+            f = self.p[moves] * found.density[moves]
+            G[moves] = -own._cdf_each(y[moves])[1] / f[:, None]
         return y, G
 
-    def _density(self, y: Array) -> Array:
-        """Densities (n,) at outcomes beside the point, one for each row."""
-        return np.asarray(self.law.pdf(y)).reshape(self.size)
-
-    def _cdf_each(self, y: Array) -> Array:
-        """∂F(y_i | x_i)/∂θ (n, k + q) at outcomes (n,)."""
+    def _cdf_each(self, y: Array) -> tuple[Array, Array]:
+        """F(y_i | x_i) (n,) at outcomes (n,), and ∂F/∂θ (n, k + q)."""
         inside: Mask = np.asarray((self.support.low < y) & (y < self.support.high))
-        beyond = as_floats(y >= self.support.high)
-        z, G = self.rest.each_on_link(np.where(inside, y, self._near(self.support.high)))
-        F = np.where(inside, self.link.cdf(z), beyond)
+        beyond, off = as_floats(y >= self.support.high), as_floats(y >= self.point)
+        z, G = self._rest_each(np.where(inside, y, self._near(self.support.high)))
+        rest = np.where(inside, self.link.cdf(z), beyond)
         density = np.where(inside, np.exp(self.link.logpdf(z)), 0.0)
         _, of_p = self.occurs.each(("mean", ()))
-        return np.column_stack([(F - (y >= self.point))[:, None] * of_p, (self.p * density)[:, None] * G])
+        F = self.p * rest + (1 - self.p) * off
+        return F, np.column_stack([(rest - off)[:, None] * of_p, (self.p * density)[:, None] * G])
+
+    def _rest_each(self, y: Array) -> tuple[Array, Array]:
+        """Those of the rest on its link, which just below the point are those at it, remembered."""
+        y = np.where(y == just_below(self.point), self.point, y)
+        key = y.tobytes()
+        if key not in self._last:
+            self._last.clear()
+            self._last[key] = self.rest.each_on_link(y)
+        return self._last[key]
+
+    @cached_property
+    def _last(self) -> dict[bytes, tuple[Array, Array]]:
+        """The outcomes that were asked for last."""
+        return {}
 
     def each_on_link(self, y: Array) -> tuple[Array, Array]:
         """Λ⁻¹(F(y_i | x_i)) (n,), and its gradient (n, k + q)."""
-        F = np.asarray(self.law.cdf(y)).reshape(self.size)
+        F, G = self._cdf_each(y)
         z = self.link.quantile(np.clip(F, LEAST, 1 - 1e-16))
-        return z, self._cdf_each(y) / np.exp(self.link.logpdf(z))[:, None]
+        return z, G / np.exp(self.link.logpdf(z))[:, None]
 
     def quantile_density(self, tau: float) -> Array:
         """Densities (n,) of rows' laws at their quantiles; infinite at the mass."""
-        y = np.asarray(self.law.quantile(tau)).reshape(self.size)
-        return np.where(y == self.point, np.inf, self._density(y))
+        found, _, side = self._placed(tau, np.zeros((self.size, 1)))
+        return np.where(side == 0, np.inf, self.p * found.density)
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,7 +344,7 @@ class HurdleEstimation:
     def errors(self, G: Array) -> Array:
         """Standard errors (q,) of numbers with gradients G, given the rows."""
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", G, self.joint, G)))
+            return np.asarray(np.sqrt(np.einsum("ij,ij->i", G @ self.joint, G)))
 
     def rows(self, G: Array, size: int) -> Array:
         """Estimation rows (n, q), those of the rest in its own rows."""

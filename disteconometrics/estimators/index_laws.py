@@ -13,7 +13,7 @@ from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.support import LINE, Support
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
+from disteconometrics.inference.law_effects import AtLevels, AtOutcome, RowMoments, RowValues
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.likelihoods.monotone import BASES, BaseLaw
@@ -93,8 +93,8 @@ class NormalRowLaws:
         second = self._sums(2 * m * W, 2 * self.sigma * W)
         return RowMoments(self.eta, np.full(len(self.eta), self.sigma**2), self._sums(W, nothing), second)
 
-    def below(self, y: float, W: Array) -> tuple[Array, Array]:
-        """∫ (u − origin)^j F(u | x) du below an outcome (2, n), and Σ w of their gradients (2, v, k + 1)."""
+    def below(self, y: float, W: Array, moments: int = 2) -> tuple[Array, Array]:
+        """∫ (u − origin)^j F(u | x) du below an outcome, and Σ w of gradients; see `RecordedRowLaws`."""
         s, m, a = self.sigma, (self.eta - self.origin), (y - self.eta) / self.sigma
         P, d = self.link.cdf(a), self.link.pdf(a)
         rest = a * P + d  # ∫ Φ below a
@@ -102,7 +102,7 @@ class NormalRowLaws:
         # ∂F/∂η = −φ/s, ∂F/∂σ = −zφ/s
         of_mean, of_sigma = (-P, s * d - m * P), (d, m * d - s * (P - a * d))
         sums = [self._sums(W * e[:, None], W * v[:, None]) for e, v in zip(of_mean, of_sigma, strict=True)]
-        return np.array([first, second]), np.array(sums)
+        return np.array([first, second][:moments]), np.array(sums[:moments])
 
     def _parts(self, functional: Functional) -> tuple[Array, Array, Array]:
         """Values of a functional (n,), and derivatives in η and in σ (n,)."""
@@ -141,6 +141,11 @@ class NormalRowLaws:
         """A functional of every row's law (n,), and its gradient in each row (n, k + 1)."""
         values, of_mean, of_sigma = self._parts(functional)
         return values, np.column_stack([of_mean[:, None] * self.X, of_sigma])
+
+    def at_levels(self, z: Array, W: Array) -> AtLevels:
+        """Outcomes at Λ⁻¹(F(y | x)) = z of each row (n,), sums of gradients with weights W, densities."""
+        sums = self._sums(W, W * z[:, None])
+        return AtLevels(self.eta + self.sigma * z, sums, self.link.pdf(z) / self.sigma)
 
     def quantile_density(self, tau: float) -> Array:
         """Densities (n,) of rows' laws at their quantiles."""

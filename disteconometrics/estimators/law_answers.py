@@ -732,7 +732,8 @@ class LawAnswers(AveragedAnswers, Crossable):
         -------
         DataFrame
             Index (row, functional); columns estimate, and with ``ci`` std_error, conf_low, conf_high. Near
-            F at the ends of a mass quantiles have limits and no standard error.
+            F at the ends of a mass quantiles have limits and no standard error. Of flows limits of single
+            rows cover somewhat less than they say, .91 to .95 (`tests/statistical/coverage_of_answers.md`).
 
         Raises
         ------

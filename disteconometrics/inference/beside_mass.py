@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,10 @@ from disteconometrics.inference.law_effects import (
     row_gradients,
 )
 from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.inference.repeated_rows import distinct
 
 __all__ = [
+    "BesideMass",
     "MassEnds",
     "Parts",
     "RowsBesideMass",
@@ -63,6 +65,7 @@ FARTHER = (
     "effect(), whose quantiles have limits there"
 )
 ROUNDING = 1e-12  # share of a sum that is none
+AT_ONCE = 2048  # rows whose gradients are taken at once
 SAME = 6  # digits by which rows have the same law
 
 
@@ -87,39 +90,57 @@ class MassEnds:
 
     @classmethod
     def of(cls, laws: RowLaws, estimation: Estimation) -> MassEnds:
-        """Those of the laws of n rows; none of continuous ones."""
-        found = [laws.each_on_link(np.full(laws.size, end)) for end in mass_ends(laws)]
-        if not found:
-            return cls(None, *np.zeros((2, 0, laws.size)))
-        errors = np.array([estimation.errors(G) for _, G in found])
-        return cls(laws.link, np.array([z for z, _ in found]), errors)
+        """Those of the laws of n rows, each law once and in parts whose gradients stay in cache."""
+        ends, (own, where) = mass_ends(laws), distinct(outcomes_of(laws) or laws)
+        values, errors = np.empty((2, len(ends), own.size))
+        for i in range(0, own.size if ends else 0, AT_ONCE):
+            rows = slice(i, i + AT_ONCE)
+            part = own.take(rows)
+            for j, end in enumerate(ends):
+                values[j, rows], G = part.each_on_link(np.full(part.size, end))
+                errors[j, rows] = estimation.errors(G)
+        return cls(laws.link if ends else None, values[:, where], errors[:, where])
 
     def near(self, functional: Functional) -> Mask:
         """Rows (n,) with a quantile that may be at the mass or beside it."""
         out = np.zeros(self.values.shape[1], dtype=bool)
         for tau in levels_of(functional) if len(self.values) else ():
-            out |= (np.abs(self.values - self._target(tau)) < UNSURE * self.errors).any(axis=0)
+            target = float(self.link.quantile(np.array(tau)))
+            out |= (np.abs(self.values - target) < UNSURE * self.errors).any(axis=0)
         return out
+
+
+@dataclass(frozen=True, eq=False)
+class BesideMass:
+    """Which rows of n are beside their masses, looked up where quantiles are asked for."""
+
+    laws: RowLaws
+    estimation: Estimation
+
+    @cached_property
+    def ends(self) -> MassEnds:
+        """F at the ends of the masses."""
+        return MassEnds.of(self.laws, self.estimation)
+
+    def near(self, functional: Functional) -> Mask:
+        """See `MassEnds.near`."""
+        if not levels_of(functional):
+            return np.zeros(self.laws.size, dtype=bool)
+        return self.ends.near(functional)
 
     def at_once(self, functional: Functional, shares: Array) -> Mask | None:
         """The same if so many rows do so at once that an average of them has no error; else None."""
         near = self.near(functional) & (shares > 0)
         if not near.any():
             return None
-        _, same = np.unique(self.values[:, near].round(SAME), axis=1, return_inverse=True)
+        _, same = np.unique(self.ends.values[:, near].round(SAME), axis=1, return_inverse=True)
         largest = float(np.bincount(same.ravel(), shares[near]).max())
         total = float(shares.sum())
         few = largest > MOST_AT_ONCE * total or float(shares[near].sum()) > MOST_NEAR * total
         return near if few else None
 
     def rows(
-        self,
-        laws: RowLaws,
-        weights: Array,
-        functional: Functional,
-        near: Mask,
-        estimation: Estimation,
-        held: Held,
+        self, weights: Array, functional: Functional, near: Mask, held: Held
     ) -> tuple[RowsBesideMass, ...]:
         """The part of an average with weights (n,) that is of ``near`` rows, each law once.
 
@@ -129,13 +150,10 @@ class MassEnds:
             return ()
         at = np.flatnonzero(near)
         _, first, same = np.unique(
-            self.values[:, near].round(SAME), axis=1, return_index=True, return_inverse=True
+            self.ends.values[:, near].round(SAME), axis=1, return_index=True, return_inverse=True
         )
         w = np.bincount(same.ravel(), weights[at]).astype(float)
-        return (RowsBesideMass(laws.take(at[first]), w, functional, estimation, held),)
-
-    def _target(self, tau: float) -> float:
-        return float(self.link.quantile(np.array(tau)))
+        return (RowsBesideMass(self.laws.take(at[first]), w, functional, self.estimation, held),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +275,7 @@ def of_each_row(
     Near the ends of a mass quantiles have limits and no error, and differences and ratios of them neither.
     """
     own: Any = outcomes_of(laws)
-    near = MassEnds.of(laws, estimation).near(functional)
+    near = BesideMass(laws, estimation).near(functional)
     if own is not None and functional[0] == "q":
         found = of_each_row(own, functional, estimation, critical, held)
         return _recorded_quantiles(laws, found, near)

@@ -44,6 +44,7 @@ from disteconometrics.threads import on_one_thread
 
 __all__ = [
     "Answer",
+    "AtLevels",
     "AtOutcome",
     "Averaged",
     "Estimation",
@@ -61,6 +62,7 @@ __all__ = [
     "point_of",
     "row_gradients",
     "row_values",
+    "spreads",
     "with_quantile_limits",
 ]
 
@@ -83,6 +85,14 @@ class AtOutcome(NamedTuple):
 
     cdf: Array
     pdf: Array
+
+
+class AtLevels(NamedTuple):
+    """Outcomes (n,) at levels of rows' laws, sums (v, p) of their gradients, and densities (n,) there."""
+
+    values: Array
+    sums: Array
+    density: Array
 
 
 class RowMoments(NamedTuple):
@@ -187,6 +197,16 @@ def row_values(laws: RowLaws, functional: Functional, W: Array) -> RowValues:
     value, of_a, of_b = (a - b, one, -one) if kind == "difference" else (a / b, 1 / b, -a / b**2)
     parts = [laws.by_row(("q", (t,)), W * d[:, None]).sums for t, d in zip(levels, (of_a, of_b), strict=True)]
     return RowValues(value, parts[0] + parts[1])
+
+
+def spreads(laws: RowLaws, kind: str, W: Array) -> RowValues:
+    """The variance or standard deviation of every row's law (n,), by `RowLaws.moments`."""
+    moments = laws.moments(np.zeros((len(W), 1)))
+    w = W / (2 * np.sqrt(moments.var))[:, None] if kind == "std" else W
+    of_mean = -2 * (moments.mean - laws.origin)[:, None] * w
+    v, sums = W.shape[1], laws.moments(np.concatenate([w, of_mean], axis=1))
+    values = np.sqrt(moments.var) if kind == "std" else moments.var
+    return RowValues(values, sums.second[:v] + sums.first[v:])
 
 
 def row_gradients(laws: RowLaws, functional: Functional) -> tuple[Array, Array]:
@@ -622,17 +642,12 @@ class Averaged:
             limits = self._outcome.quantile_limits(tau, error, critical, a.value, error(a))
             low, high = self.held.limits(*self._records.told(limits))
             return float(low), float(high)
-        laws, point = self._own[0], self.point
+        laws = self._own[0]
         target, support = float(laws.link.quantile(np.array(tau))), laws.support
 
         def over(y: Array, sign: float) -> Array:
             a = self.on_link(float(y[0]))
             return np.array([a.value + sign * critical * error(a) - target])
-
-        if point is not None:
-            ends = [crossings_of_mass(partial(over, sign=s), point, self._width) for s in (1.0, -1.0)]
-            low, high = self.held.limits(*np.concatenate(ends))
-            return float(low), float(high)
 
         def band(u: Array, sign: float) -> Array:
             return over(support.from_line(u), sign)
@@ -640,12 +655,26 @@ class Averaged:
         at, lift = (of(np.array([y])) for of in (support.to_line, support.log_slope))
         half = critical * se * np.exp(lift)
         slope = self.at(y)[1] / laws.link.pdf(laws.link.quantile(np.array([tau])))  # of z̄ in the outcome
-        sides = [
-            (partial(band, sign=sign), sign * critical * se * slope, -sign * half) for sign in (1.0, -1.0)
-        ]
-        ends = [crossings(g, at, step, at_start) for g, at_start, step in sides]
-        low, high = self.held.limits(*support.from_line(np.concatenate(ends)))
+        ends = []
+        for sign in (1.0, -1.0):
+            if self._clear_of_mass(y, se, partial(over, sign=sign), sign):
+                start, step = sign * critical * se * slope, -sign * half
+                found = support.from_line(crossings(partial(band, sign=sign), at, step, start))
+            else:
+                found = crossings_of_mass(partial(over, sign=sign), self.point or 0.0, self._width)
+            ends.append(found)
+        low, high = self.held.limits(*np.concatenate(ends))
         return float(low), float(high)
+
+    def _clear_of_mass(self, y: float, se: float, over: Callable[[Array], Array], sign: float) -> bool:
+        """Whether a limit of a quantile y, below or above it by sign ±1, is on its side of the mass."""
+        if self.point is None:
+            return True
+        towards = sign * (y - self.point)  # positive where the limit lies towards the mass
+        if np.isnan(se) or towards <= 0:
+            return towards < 0 and not np.isnan(se)
+        end = self.point if sign > 0 else just_below(self.point)
+        return bool(sign * over(np.array([end]))[0] < 0)
 
 
 def with_quantile_limits(

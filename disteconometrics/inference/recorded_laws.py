@@ -23,6 +23,7 @@ from disteconometrics.inference.law_effects import (
     RowLaws,
     RowMoments,
     RowValues,
+    spreads,
 )
 from disteconometrics.inference.law_functionals import Functional
 
@@ -38,7 +39,7 @@ class RecordedRowLaws(LawsOver):
     Parameters
     ----------
     own : RowLaws of the outcomes, whose ``below`` gives ∫ (u − origin)^j F(u | x) du below an outcome for
-        j = 0, 1, (2, n), and weighted sums of their gradients (2, v, p).
+        j = 0, or 0 and 1, ``moments`` of them (m, n), and weighted sums of their gradients (m, v, p).
     how : Recording, the caps and the grid.
 
     Examples
@@ -107,14 +108,14 @@ class RecordedRowLaws(LawsOver):
     def _capped(self) -> bool:
         return self.how.high < self.support.high
 
-    def _between(self, W: Array) -> tuple[Array, Array]:
+    def _between(self, W: Array, moments: int = 2) -> tuple[Array, Array]:
         """`below` the cap less that below the floor, or below the floor where there is no cap."""
         own: Any = self.own
-        none = np.zeros((2, 1)), np.zeros((2, 1, 1))
-        values, sums = own.below(self.how.low, W) if self.how.low > self.support.low else none
+        none = np.zeros((moments, 1)), np.zeros((moments, 1, 1))
+        values, sums = own.below(self.how.low, W, moments) if self.how.low > self.support.low else none
         if not self._capped:
             return values, sums
-        upper, of_upper = own.below(self.how.high, W)
+        upper, of_upper = own.below(self.how.high, W, moments)
         return upper - values, of_upper - sums
 
     def _moments_between(self, W: Array) -> RowMoments:
@@ -148,24 +149,25 @@ class RecordedRowLaws(LawsOver):
             sums = self.cdf_sums(high, W) - self.cdf_sums(low, W)
             return RowValues(self.at(high).cdf - self.at(low).cdf, sums)
         if kind == "mean" and self.how.to is None:
-            return RowValues(self._means, self._mean_sums(W))
+            return self._means(W)
+        if kind in ("var", "std") and self.how.to is None:
+            return spreads(self, kind, W)
         return self.own.by_row(self._of_outcome(functional), W)
 
-    @property
-    def _means(self) -> Array:
-        return np.asarray(self.law.mean()).reshape(self.size)
-
-    def _mean_sums(self, W: Array) -> Array:
-        """Σ w ∂E[R]/∂θ (v, p), see `_moments_between`."""
-        found = self._between(W)[1][0]
-        return np.asarray(-found) if self._capped else self.own.by_row(("mean", ()), W).sums + found
+    def _means(self, W: Array) -> RowValues:
+        """E[R] (n,), and Σ w ∂E[R]/∂θ (v, p), see `_moments_between`."""
+        (below,), (of_below,) = self._between(W, 1)
+        if self._capped:
+            return RowValues(self.how.high - below, -of_below)
+        own = self.own.by_row(("mean", ()), W)
+        return RowValues(own.values + below, own.sums + of_below)
 
     def _each_mean(self) -> tuple[Array, Array]:
         """The mean of every row's law (n,), and its gradient in each row (n, p)."""
-        values = self._means
+        values = self._means(np.zeros((self.size, 1))).values
         known = np.flatnonzero(~np.isnan(values))  # one without a law would leave none an error
         parts = [self.take(known[i : i + EACH]) for i in range(0, max(len(known), 1), EACH)]
-        found = np.concatenate([part._mean_sums(np.eye(part.size)) for part in parts])
+        found = np.concatenate([part._means(np.eye(part.size)).sums for part in parts])
         G = np.full((len(values), found.shape[1]), np.nan)
         G[known] = found
         return values, G

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.inference.law_effects import (
+    AtLevels,
     AtOutcome,
     LawsOver,
     RowLaws,
@@ -18,7 +20,7 @@ from disteconometrics.inference.law_effects import (
 )
 from disteconometrics.inference.law_functionals import Functional
 
-__all__ = ["RepeatedRowLaws", "distinct_laws"]
+__all__ = ["RepeatedRowLaws", "distinct", "distinct_laws"]
 
 MOST = 0.5  # share of distinct rows up to which it pays to look for them
 
@@ -45,6 +47,11 @@ def distinct_laws(
         order = np.argsort(along(X[first]), kind="stable")
         first, where = first[order], _inverse(order)[where]
     return RepeatedRowLaws(of(X[first]), where.astype(np.intp))
+
+
+def distinct(laws: RowLaws) -> tuple[RowLaws, Indices | slice]:
+    """The distinct laws of rows, and which of them each row has."""
+    return (laws.own, laws.where) if isinstance(laws, RepeatedRowLaws) else (laws, slice(None))
 
 
 def _inverse(order: Indices) -> Indices:
@@ -108,16 +115,35 @@ class RepeatedRowLaws(LawsOver):
         found = self.own.moments(self._sums(W))
         return found._replace(mean=found.mean[self.where], var=found.var[self.where])
 
-    def below(self, y: float, W: Array) -> tuple[Array, Array]:
+    def below(self, y: float, W: Array, moments: int = 2) -> tuple[Array, Array]:
         """See `recorded_laws.RecordedRowLaws`."""
         own: Any = self.own
-        values, sums = own.below(y, self._sums(W))
+        values, sums = own.below(y, self._sums(W), moments)
         return values[:, self.where], sums
 
     def by_row(self, functional: Functional, W: Array) -> RowValues:
         """See `RowLaws`."""
         found = self.own.by_row(functional, self._sums(W))
         return RowValues(found.values[self.where], found.sums)
+
+    def at_levels(self, z: Array, W: Array) -> AtLevels:
+        """See `index_laws.NormalRowLaws`."""
+        if self.own.size < self.size:  # rows of one law may have levels of their own
+            found: AtLevels = self._each.at_levels(z, W)
+            return found
+        own: Any = self.own
+        found = own.at_levels(z[self._first], W[self._first])
+        return AtLevels(found.values[self.where], found.sums, found.density[self.where])
+
+    @cached_property
+    def _first(self) -> Indices:
+        """Where each distinct row stands, if none repeats."""
+        return _inverse(self.where)
+
+    @cached_property
+    def _each(self) -> Any:
+        """The laws of the rows, one by one."""
+        return self.own.take(self.where)
 
     def quantile_density(self, tau: float) -> Array:
         """See `RowLaws`."""

@@ -54,7 +54,7 @@ from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
 from disteconometrics.inference.beside_mass import (
-    MassEnds,
+    BesideMass,
     Parts,
     difference_of_parts,
     without_limits,
@@ -274,9 +274,9 @@ class VariableEffects:
         return self.laws(self.X)
 
     @cached_property
-    def _ends(self) -> MassEnds | None:
+    def _ends(self) -> BesideMass | None:
         """Where the laws of the rows as they are have the ends of their masses."""
-        return None if self.estimation is None else MassEnds.of(self._own, self.estimation)
+        return None if self.estimation is None else BesideMass(self._own, self.estimation)
 
     def _near(self, functional: Functional) -> Mask | None:
         """Rows (n,) that are beside their mass, if so many are that an average has no error; else None."""
@@ -340,8 +340,16 @@ class VariableEffects:
         return relative_influence(kind, self._own, self.seen.outcome, values)
 
     def _values(self, functional: Functional) -> Array:
-        """A functional of the law of each row (n,)."""
-        return row_values(self._own, functional, np.zeros((len(self.X), 1))).values
+        """A functional of the law of each row (n,), remembered."""
+        if functional not in self._known:
+            found = row_values(self._own, functional, np.zeros((len(self.X), 1)))
+            self._known[functional] = found.values
+        return self._known[functional]
+
+    @cached_property
+    def _known(self) -> dict[Functional, Array]:
+        """Functionals of the rows' laws that were asked for."""
+        return {}
 
     def _of_two_quantiles(self, kind: str, levels: tuple[float, ...]) -> Array:
         """The influence function (n,) of a difference or ratio of two quantiles."""
@@ -359,14 +367,17 @@ class VariableEffects:
         near = self._near(functional)
         if near is not None:  # limits of these rows' quantiles take no step
             A, found = np.where(near[:, None], 0.0, A), None
-        found = row_values(self._own, functional, A) if found is None else found
+        products = self.seen.products
+        if products is None:
+            found = row_values(self._own, functional, A) if found is None else found
+        values = self._values(functional) if found is None else found.values
         with np.errstate(invalid="ignore"):  # where a row has no such moment
-            rows = A * self._influence(functional, found.values)[:, None]
-            products = self.seen.products
-            sums = found.sums if products is None else products(rows)
+            rows = A * self._influence(functional, values)[:, None]
+            own = None if found is None else found.sums
+            sums = own if products is None else products(rows)
         if functional[0] in INEQUALITY:
             n = self.seen.size * float(self.every[self.shares > 0].sum())
-            return _Step(sums, rows, *reach(functional[0], self._own, found.values, A, rows, self.shares, n))
+            return _Step(sums, rows, *reach(functional[0], self._own, values, A, rows, self.shares, n))
         return _Step(sums, rows, None if products is None else self._wider(functional, A, rows))
 
     def _wider(self, functional: Functional, A: Array, rows: Array) -> Array:
@@ -422,17 +433,17 @@ class VariableEffects:
 
     def _each(self, laws: RowLaws, W: Array, functionals: Sequence[Functional]) -> list[_Part]:
         """Functionals of laws with weights W (n, 1), and which rows are beside a mass."""
-        ends = None if self.estimation is None else MassEnds.of(laws, self.estimation)
+        ends = None if self.estimation is None else BesideMass(laws, self.estimation)
         return [self._part(laws, W, f, ends) for f in functionals]
 
-    def _part(self, laws: RowLaws, W: Array, functional: Functional, ends: MassEnds | None) -> _Part:
+    def _part(self, laws: RowLaws, W: Array, functional: Functional, ends: BesideMass | None) -> _Part:
         """See `_each`."""
         near = None if ends is None else ends.at_once(functional, self.shares)
         found = row_values(laws, functional, W if near is None else np.where(near[:, None], 0.0, W))
         hidden, inside = self._untold(functional, laws), self._by_smoothness(functional, laws)
-        if near is None or ends is None or self.estimation is None:
+        if near is None or ends is None:
             return _Part(*found, hidden, inside)
-        beside = ends.rows(laws, W[:, 0], functional, near, self.estimation, self.held)
+        beside = ends.rows(W[:, 0], functional, near, self.held)
         return _Part(*found, hidden, inside, beside)
 
     def _untold(self, functional: Functional, laws: RowLaws) -> Mask | None:

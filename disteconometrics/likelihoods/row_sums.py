@@ -53,6 +53,18 @@ class Places:
         at = np.clip(np.searchsorted(knots, clipped, side="right") - 1, 0, len(knots) - 2)
         return cls(clipped - knots[at], beyond, *by_interval(at, len(knots) - 1))
 
+    @property
+    def at(self) -> Indices:
+        """The interval (n,) of each row."""
+        found = np.repeat(np.arange(len(self.edges) - 1), np.diff(self.edges))
+        out = np.empty_like(found)
+        out[slice(None) if self.order is None else self.order] = found
+        return out
+
+    def starts(self, knots: Array) -> Array:
+        """The knot (n,) below each row."""
+        return np.asarray(knots[self.at])
+
     def parts(self) -> Iterator[tuple[int, slice]]:
         """Intervals that have rows, and where these stand in ``order``."""
         edges = self.edges.tolist()
@@ -143,18 +155,22 @@ class _AtKnots(NamedTuple):
     least: Array
     most: Array
 
-    def reach(self, z: float) -> tuple[Indices, Array, Array]:
-        """The interval (n,) where each row reaches z, the outermost beyond the knots; heights at its ends."""
-        last = len(self.most) - 2
-        first = min(max(int(np.searchsorted(self.most, z, side="right")) - 1, 0), last)
-        some = min(int(np.searchsorted(self.least, z, side="right")) - 1, last)
+    def reach(self, z: Array) -> tuple[Indices, Array, Array]:
+        """The interval (n,) where each row reaches z, () or (n,), the outermost beyond the knots, and the
+        heights at its ends.
+        """
+        last, z = len(self.most) - 2, np.asarray(z)
+        low = np.fmin.reduce(z, axis=None, initial=np.inf)
+        high = np.fmax.reduce(z, axis=None, initial=-np.inf)
+        first = min(max(int(np.searchsorted(self.most, low, side="right")) - 1, 0), last)
+        some = min(int(np.searchsorted(self.least, high, side="right")) - 1, last)
         curves = self.curves[:, first : max(some, first) + 2].T  # rows differ at few of the knots
         at, ends = np.full(len(self.U), first), np.empty((2, len(self.U)))
         for i in range(0, len(self.U), ROWS):
-            heights = curves @ self.U[i : i + ROWS].T
+            heights, level = curves @ self.U[i : i + ROWS].T, z[i : i + ROWS] if z.ndim else z
             own, rows = np.zeros(heights.shape[1], np.intp), np.arange(heights.shape[1])
             for height in heights[1:-1]:
-                own += height <= z
+                own += height <= level
             at[i : i + ROWS] += own
             ends[0, i : i + ROWS], ends[1, i : i + ROWS] = heights[own, rows], heights[own + 1, rows]
         return at, ends[0], ends[1]
@@ -284,8 +300,19 @@ class RowTransform:
         """Under the coefficients asked for last."""
         return {}
 
-    def inverse(self, theta: Array, z: float) -> Inverse:
-        """Where h = z in every row, to rounding."""
+    def cubics(self, theta: Array, places: Places) -> Array:
+        """h = Σ_j c_j t^j in the intervals of rows, c (4, n), t the distance from the knot below."""
+        shift, slope, table = self._under(theta)
+        start, nothing = places.starts(self.basis.knots), np.zeros_like(slope)
+        height, a, b, c = (
+            places.look_up(table, self.features.splines) if table.shape[1] else (nothing,) * POWERS
+        )
+        line = shift + slope * (start - self.structure.origin)
+        return np.array([line + height, slope + a, b / 2, c / 3])
+
+    def inverse(self, theta: Array, z: Array) -> Inverse:
+        """Where h = z, () or (n,), in every row, to rounding."""
+        z = np.asarray(z)
         k = self.basis.knots
         own = self._at_knots(theta)
         at, height, top = own.reach(z)
@@ -328,22 +355,38 @@ class RowTransform:
         lines = (W * (r - self.structure.origin)[:, None]).T @ F.lines
         c, J = F.splines.shape[1], self.basis.size
         if c and len(W) and 0 < v <= FEW_WEIGHTS:
-            return self.joined(W.T @ F.ones, lines, self._few_sums(W, p))
+            P = _powers(p.ordered(W).T, None, p.ordered(p.inside))
+            return self.joined(W.T @ F.ones, lines, self._few_sums(P, W * p.beyond[:, None], p))
         return self.joined(W.T @ F.ones, lines, self._spline_sums(W, p).reshape(v, c, J))
 
-    def _few_sums(self, W: Array, p: Places) -> Array:
-        """The part of the splines (v, c, J), interval by interval."""
-        own, w = p.features(self.features.splines), p.ordered(W).T
-        P = _powers(w, None, p.ordered(p.inside))
-        parts = list(p.parts())
+    def _few_sums(self, P: Array, beyond: Array, p: Places) -> Array:
+        """The part of the splines (v, c, J), interval by interval, of what their polynomials and lines meet.
+
+        ``P`` (v, 4, n) are those of `_powers` in the order of the intervals, ``beyond`` (n, v) of the tails.
+        """
+        own, parts = p.features(self.features.splines), list(p.parts())
         flat = P.reshape(-1, P.shape[2])
         by_interval = np.array([flat[:, rows] @ own[rows] for _, rows in parts])
         table = self._turned[[k for k, _ in parts]].reshape(-1, self.basis.size)  # (intervals · q, J)
         stacked = by_interval.reshape(len(parts), len(P), POWERS, -1).transpose(1, 3, 0, 2)
         out = stacked.reshape(len(P), -1, len(table)) @ table
         for rows, j in p.outside:
-            out[:, :, j] += (W[rows] * p.beyond[rows, None]).T @ self.features.splines[rows]
+            out[:, :, j] += beyond[rows].T @ self.features.splines[rows]
         return np.asarray(out)
+
+    def own_point_sums(self, W: Array, P: Array, r: Array, places: Places) -> Array:
+        """Σ_i w_i Σ_q P_iq A(r_iq, x_i) (v, p) for points r (n, q) in an interval or a tail of each row."""
+        F, k, (n, v) = self.features, self.basis.knots, W.shape
+        clipped = np.clip(r, k[0], k[-1])
+        t, mass = clipped - places.starts(k)[:, None], P.sum(axis=1)
+        beyond = ((r - clipped) * P).sum(axis=1)
+        lines = (W * ((r - self.structure.origin) * P).sum(axis=1)[:, None]).T @ F.lines
+        powers = np.array([mass, *((P * t**q).sum(axis=1) / q for q in (1, 2, 3))])
+        powers = places.ordered(W).T[:, None] * places.ordered(powers.T).T
+        by_spline = np.zeros((v, F.splines.shape[1], self.basis.size))
+        if n and F.splines.shape[1]:
+            by_spline = self._few_sums(powers, W * beyond[:, None], places)
+        return self.joined((W * mass[:, None]).T @ F.ones, lines, by_spline)
 
     def _spline_sums(self, W: Array, p: Places) -> Array:
         """The part of the splines (v·c, J), by products of all weights and features."""

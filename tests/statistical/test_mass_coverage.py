@@ -181,6 +181,61 @@ def rates(way: str, n: int, reps: int) -> pd.DataFrame:
     return pd.DataFrame([once(way, n, r) for r in range(reps)])
 
 
+# ---- groups and rows beside their mass ---------------------------------------------------------------------
+
+BESIDE = (-0.06, -0.03, 0.0, 0.03, 0.06, 0.2)  # levels less the share of zeros, of a group or of a row
+
+
+def share_of_zeros(law: str, d: float, x: float | None = None) -> float:
+    """P(y = 0) of a group, or given x."""
+    x_, w = (X, W) if x is None else (np.array([x]), np.ones(1))
+    return float(w @ cdf(law, 0.0, x_, d) - w @ cdf(law, -1e-12, x_, d))
+
+
+def group_quantile(law: str, tau: float, d: float) -> float:
+    """A quantile of the law of a group."""
+    return _inverse(lambda y: float(W @ cdf(law, y, X, d)), tau)
+
+
+def levels_beside(share: float) -> list[float]:
+    """Levels beside a share of zeros, to two digits."""
+    return [round(share + away, 2) for away in BESIDE]
+
+
+def beside_once(law: str, n: int, seed: int) -> dict[str, float]:
+    """Whether limits of quantiles of groups and of rows hold the truth, and how wide they are."""
+    out: dict[str, float] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model, table = told(law, draw(law, n, 100_000 + seed))
+        res = model.fit(table, cov="HC1")
+        for d in (0, 1):
+            levels = levels_beside(share_of_zeros(law, d))
+            found = res.functionals(["mean", *(f"q[{t}]" for t in levels)], by="d")
+            true = [mean(law, d), *(group_quantile(law, t, d) for t in levels)]
+            own = [i for i, name in enumerate(found.names) if name.endswith(f"d = {d}.0")]
+            for at, (low, high), t in zip(("mean", *BESIDE), found.interval()[own], true, strict=True):
+                out |= {f"group {d} {at}": float(low <= t <= high), f"width group {d} {at}": high - low}
+        for i, (x, d) in enumerate(zip(NEW["x"], NEW["d"], strict=True)):
+            levels = levels_beside(share_of_zeros(law, d, x))
+            new = {"x": [x], "d": [d]}
+            rows = res.predict(new, [f"q[{t}]" for t in levels], ci=True)[["conf_low", "conf_high"]]
+            for at, (low, high), t in zip(BESIDE, rows.to_numpy(), levels, strict=True):
+                true = quantile(law, t, x, d)
+                out |= {f"row {i} {at}": float(low <= true <= high), f"width row {i} {at}": high - low}
+    return out
+
+
+def beside_the_mass(reps: int) -> None:
+    """Print the table of groups and rows at levels beside their shares of zeros."""
+    for law in ("normal", "flow", "positive flow", "corner flow"):
+        found = pd.DataFrame([beside_once(law, 500, r) for r in range(reps)])
+        for of in ("group 0", "group 1", "row 0", "row 1"):
+            names = [f"{of} {at}" for at in (*(["mean"] if of.startswith("group") else []), *BESIDE)]
+            cells = (f"{found[n].mean():.3f} ({found[f'width {n}'].median():.2f})" for n in names)
+            print(f"| {law} | {of} | {' | '.join(cells)} |", flush=True)
+
+
 # ---- effects of d alone, at levels near the share of zeros -------------------------------------------------
 
 NEAR = (0.24, 0.27, 0.285, 0.3, 0.315, 0.33, 0.36, 0.4)
@@ -255,6 +310,9 @@ def test_rates(way: str) -> None:
 
 if __name__ == "__main__":
     reps = int(sys.argv[1])
+    if "beside the mass" in sys.argv:
+        beside_the_mass(reps)
+        sys.exit()
     if "near the mass" in sys.argv:
         near_the_mass(reps)
         sys.exit()

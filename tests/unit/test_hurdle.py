@@ -145,6 +145,23 @@ def test_gradients_are_differences(name: str) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["normal", "flow"])
+@pytest.mark.parametrize("tau", [0.02, 0.2, 0.3, 0.5, 0.97])
+def test_quantiles_of_rows_are_those_of_their_laws(name: str, tau: float) -> None:
+    """Values, densities and weighted sums of gradients, beside the mass too, of rows that repeat or not."""
+    res = fitted(name)
+    a = res.answering("mean", None, near=True)
+    for X in (a.X, np.repeat(a.X[:5], 9, axis=0)):
+        laws, W = a.laws(X), np.random.default_rng(1).normal(size=(len(X), 2))
+        found, (values, G) = laws.by_row(("q", (tau,)), W), laws.each(("q", (tau,)))
+        y = laws.law.quantile(tau)
+        np.testing.assert_allclose(found.values, y, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(values, y, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(found.sums, W.T @ G, rtol=1e-9, atol=1e-9)
+        at = np.where(y == 0, np.inf, laws.law.pdf(np.asarray(y)))
+        np.testing.assert_allclose(laws.quantile_density(tau), at, rtol=1e-9)
+
+
 def test_the_step_of_an_effect_has_the_scores_of_both_parts_where_the_rest_was_recorded() -> None:
     """Against differences of log P(what was recorded) of every row, in all coefficients."""
     res = de.FlowDensity("mass(rounded(told, to=1), 0) ~ x + d").fit(table())

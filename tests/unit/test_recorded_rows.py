@@ -22,7 +22,7 @@ from disteconometrics.estimators.flow.spline_fit import (
     fit_flow,
     problem_of,
 )
-from disteconometrics.estimators.flow.spline_inference import score_products
+from disteconometrics.estimators.flow.spline_inference import RecordScores
 from disteconometrics.estimators.flow.spline_sample import SplineSample, knots_of
 from disteconometrics.inference.held import Held
 from disteconometrics.inference.variable_effects import Seen
@@ -359,7 +359,7 @@ def test_the_step_of_an_effect_moves_as_it_is_said_to(kind: str) -> None:
     own, p = psi(theta)
     W = np.kron(np.eye(2), np.ones((6, 1))) * p[:, None]
     np.testing.assert_allclose(W.T @ own, 0, atol=1e-12)
-    said = -score_products(flow, theta, s, W * own[:, None])
+    said = -RecordScores(flow, theta, s).products(W * own[:, None])
     h = 1e-5
     steps = h * np.eye(len(theta))
     moved = np.array([W.T @ (psi(theta + v)[0] - psi(theta - v)[0]) / (2 * h) for v in steps])

@@ -100,6 +100,31 @@ def test_densities_at_outcomes_that_rows_share(structure: str, base: str) -> Non
             close(sums[q], (w * law.pdf(z)) @ (D - (law.first(z) * slope)[:, None] * A))
 
 
+def test_points_of_each_row(structure: str) -> None:
+    """Several points in the interval of a row, or in its tail, and the cubic that h is there."""
+    rows, theta, dense, X = transform(structure)
+    knots, rng = dense.basis.knots, np.random.default_rng(6)
+    places = Places.of(outcomes(knots), knots)
+    start = places.starts(knots)
+    end = np.where(places.beyond == 0, start + places.inside, start + places.inside + places.beyond)
+    from_ = np.where(places.beyond == 0, start, start + places.inside)
+    r = from_[:, None] + (end - from_)[:, None] * rng.random((ROWS, 4))
+    W, P = rng.normal(size=(ROWS, 3)), rng.normal(size=(ROWS, 4))
+    forms = [dense.arrays(r[:, q], X)[0] for q in range(4)]
+    close(rows.own_point_sums(W, P, r, places), sum(W.T @ (P[:, [q]] * A) for q, A in enumerate(forms)))
+    within = places.beyond == 0
+    t = (r[:, 0] - start)[within]
+    z = sum(c * t**j for j, c in enumerate(rows.cubics(theta, places)[:, within]))
+    close(np.asarray(z), (forms[0] @ theta)[within])
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_inverse_at_levels_of_the_rows(structure: str) -> None:
+    rows, theta, _, _ = transform(structure)
+    z = np.linspace(-9, 9, ROWS)
+    close(rows.values(theta, rows.inverse(theta, z).r)[0], z)
+
+
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("z", [-9.0, -4.0, -1.0, 0.0, 0.3, 2.0, 5.0, 9.0])
 def test_inverse(structure: str, z: float) -> None:

@@ -1,7 +1,7 @@
 """Integrals of distribution functions of spline laws below an outcome, with gradients in θ.
 
-Every row has its own end among the knots, but on a panel its linear forms A(r, x) are polynomials in r: so
-those at a few points that rows share, with weights of each row, are all that gradients need.
+Every row has its own end among the knots.  Panels that lie wholly below it have points that rows share; the
+one that holds it, and the tails, have points of each row, where its linear forms A(r, x) are polynomials.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.distributions.spline_pieces import NODES, WEIGHTS, node_counts, panels
 from disteconometrics.likelihoods.monotone import BaseLaw
-from disteconometrics.likelihoods.row_sums import RowTransform
+from disteconometrics.likelihoods.row_sums import Places, RowTransform
 
 __all__ = ["integrals_below"]
 
@@ -23,27 +23,24 @@ POWER = 8  # the lower tail's points crowd at probabilities near zero
 WIDE = 3.0  # of a panel beyond the upper knot, in z
 SURE = 38.0  # z from which a distribution function is one
 LEAST = 1e-300  # probability
-CELLS = 100_000  # rows times points at once, which stay in cache
+AT_ONCE = 2048  # rows whose values at all points stay in cache
+DIGITS = 9.0  # of sums over panels, relative to the spread of a law
+
+Moved = Callable[[Indices, Array], tuple[Array, ...]]
 
 
-class _Panel(NamedTuple):
-    """Rows with part of a panel below their ends, points t (m, q) from where it starts, and their weights."""
+class _Points(NamedTuple):
+    """Rows at points r and z there, each (m, q), in one panel or tail of each row, and their weights."""
 
-    start: float
-    width: float
-    degree: int
     rows: Indices
-    t: Array
+    r: Array
+    z: Array
     weights: Array
+    places: Places
 
 
 def integrals_below(
-    transform: RowTransform,
-    theta: Array,
-    base: BaseLaw,
-    ends: Array,
-    moved: Callable[[Indices, Array], tuple[Array, ...]],
-    W: Array,
+    transform: RowTransform, theta: Array, base: BaseLaw, ends: Array, moved: Moved, W: Array
 ) -> tuple[Array, Array]:
     """∫ g(r) F(h(r)) dr below the end of each row, and Σ w of its gradients.
 
@@ -51,75 +48,92 @@ def integrals_below(
     ----------
     transform, theta, base : h of n rows and the law of z.
     ends : (n,) float64 array, of r.
-    moved : function of rows (m,) and r (m, q) that gives g_1(r), g_2(r), … each (m, q).
+    moved : function of rows (m,) and r (m, q) or (1, q) that gives g_1(r), g_2(r), … each (m, q).
     W : (n, v) float64 array.
 
     Returns
     -------
     values, sums : (j, n) and (j, v, p) float64 arrays, one for each g
     """
-    step = max(1, CELLS // len(NODES))
-    parts = []
-    for i in range(0, len(ends), step):
-        rows = slice(i, i + step)
+    known = np.flatnonzero(~np.isnan(ends))
+    parts = [known[i : i + AT_ONCE] for i in range(0, max(len(known), 1), AT_ONCE)]
+    values, sums = np.array([]), np.array([])
+    for at in parts:
 
-        def here(at: Indices, r: Array, i: int = i) -> tuple[Array, ...]:
-            return moved(at + i, r)
+        def here(rows: Indices, r: Array, at: Indices = at) -> tuple[Array, ...]:
+            return moved(at[rows], r)
 
-        parts.append(_of_part(transform.part(rows), theta, base, ends[rows], here, W[rows]))
-    return np.concatenate([v for v, _ in parts], axis=1), np.sum([s for _, s in parts], axis=0)
-
-
-def _of_part(
-    transform: RowTransform,
-    theta: Array,
-    base: BaseLaw,
-    ends: Array,
-    moved: Callable[[Indices, Array], tuple[Array, ...]],
-    W: Array,
-) -> tuple[Array, Array]:
-    values, sums = np.zeros((2, len(ends))), np.zeros((2, W.shape[1], len(theta)))
-    for panel in _panels(transform, theta, base, ends):
-        place = np.linspace(0, 1, panel.degree + 1)
-        points, to_powers = (
-            panel.start + panel.width * place,
-            np.linalg.inv(np.vander(place, increasing=True)),
-        )
-        powers = panel.t[None] ** np.arange(panel.degree + 1)[:, None, None]
-        own = transform.part(panel.rows)
-        z = np.einsum("ie,eiq->iq", own.heights(theta, points) @ to_powers.T, powers)
-        F, density = base.cdf(z), base.pdf(z)
-        for j, g in enumerate(moved(panel.rows, panel.start + panel.width * panel.t)):
-            mass = g * panel.weights
-            values[j, panel.rows] += (F * mass).sum(axis=1)
-            shares = np.einsum("iq,eiq->ie", density * mass, powers) @ to_powers
-            sums[j] += own.point_sums(W[panel.rows], shares, points)
-    values[:, np.isnan(ends)] = np.nan
+        own, more = _of_part(transform.part(at), theta, base, ends[at], here, W[at])
+        values = values if values.size else np.full((len(own), len(ends)), np.nan)
+        values[:, at], sums = own, more + sums if sums.size else more
     return values, sums
 
 
-def _panels(transform: RowTransform, theta: Array, base: BaseLaw, ends: Array) -> Iterator[_Panel]:
-    """The lower tail, the panels between the knots, and those beyond the upper one."""
+def _of_part(
+    transform: RowTransform, theta: Array, base: BaseLaw, ends: Array, moved: Moved, W: Array
+) -> tuple[Array, Array]:
     k = transform.basis.knots
     heights = transform.heights(theta, k)
-    (low, high), edge = transform.at_points(theta, k[[0, -1]])[1].T, heights[:, 0]
-    rows = np.flatnonzero(~np.isnan(ends))
-    P = base.cdf(edge + low * np.minimum(ends - k[0], 0.0))[rows, None]
+    counts = node_counts(np.fmax.reduce(np.diff(heights, axis=1), axis=0, initial=0.0), DIGITS)
+    places = Places.of(ends, k)
+    values, sums = _whole_panels(transform, theta, base, places.at, counts, moved, W)
+    points = [_panel_of_end(transform, theta, ends, places, int(counts.max()))]
+    points += _tails(transform, theta, base, ends, heights)
+    for p in points:
+        F, density, own = base.cdf(p.z), base.pdf(p.z), transform.part(p.rows)
+        for j, g in enumerate(moved(p.rows, p.r)):
+            mass = g * p.weights
+            values[j, p.rows] += (F * mass).sum(axis=1)
+            sums[j] += own.own_point_sums(W[p.rows], density * mass, p.r, p.places)
+    return values, sums
+
+
+def _whole_panels(
+    transform: RowTransform,
+    theta: Array,
+    base: BaseLaw,
+    at: Indices,
+    counts: Indices,
+    moved: Moved,
+    W: Array,
+) -> tuple[Array, Array]:
+    """The part of the panels before those ``at`` (n,) which rows end."""
+    top = int(at.max(initial=0))
+    points, weights = panels(transform.basis.knots[: top + 1], counts[:top]) if top else np.zeros((2, 0))
+    inside = weights * (np.repeat(np.arange(top), counts[:top]) < at[:, None])
+    z, rows = transform.heights(theta, points), np.arange(len(at))
+    F, density = base.cdf(z), base.pdf(z)
+    masses = [g * inside for g in moved(rows, points[None])]
+    values = np.array([(F * mass).sum(axis=1) for mass in masses])
+    return values, np.array([transform.point_sums(W, density * mass, points) for mass in masses])
+
+
+def _panel_of_end(transform: RowTransform, theta: Array, ends: Array, places: Places, count: int) -> _Points:
+    """The panel in which each row ends, up to there."""
+    x, w = panels(np.array([0.0, 1.0]), count)
+    t, (c0, c1, c2, c3) = places.inside[:, None] * x, transform.cubics(theta, places)[:, :, None]
+    r = places.starts(transform.basis.knots)[:, None] + t
+    z = c0 + t * (c1 + t * (c2 + t * c3))
+    return _Points(np.arange(len(ends)), r, z, places.inside[:, None] * w, places)
+
+
+def _tails(
+    transform: RowTransform, theta: Array, base: BaseLaw, ends: Array, heights: Array
+) -> Iterator[_Points]:
+    """What lies below the knots, and above."""
+    k = transform.basis.knots
+    (low, high), edge = transform.at_points(theta, k[[0, -1]])[1].T[:, :, None], heights[:, :1]
+    P = base.cdf(edge + low * np.minimum(ends - k[0], 0.0)[:, None])
     z = base.quantile(np.maximum(P, LEAST) * SHARE**POWER)
-    weights = P * POWER * SHARE ** (POWER - 1) * WEIGHTS / 2 / (base.pdf(z) * low[rows, None])
-    yield _Panel(k[0] - 1, 1.0, 1, rows, 1 + (z - edge[rows, None]) / low[rows, None], weights)
-    rises = np.fmax.reduce(np.diff(heights, axis=1), axis=0, initial=0.0)
-    for i, count in enumerate(node_counts(rises)):
-        rows, width = np.flatnonzero(ends > k[i]), float(k[i + 1] - k[i])
-        share = np.minimum((ends[rows, None] - k[i]) / width, 1.0)
-        x, w = panels(np.array([0.0, 1.0]), int(count))
-        yield _Panel(k[i], width, 3, rows, share * x, share * (width * w))
+    weights = P * POWER * SHARE ** (POWER - 1) * WEIGHTS / 2 / (base.pdf(z) * low)
+    rows = np.arange(len(ends))
+    yield _Points(rows, k[0] + (z - edge) / low, z, weights, Places.of(np.full(len(ends), k[0] - 1), k))
     rows = np.flatnonzero(ends > k[-1])
-    start, last = heights[rows, -1], heights[rows, -1] + high[rows] * (ends[rows] - k[-1])
+    edge, high = heights[rows, -1:], high[rows]
+    start, last = edge, edge + high * (ends[rows, None] - k[-1])
     while len(rows):
-        stop = np.where(start < SURE, np.minimum(start + WIDE, last), last)[:, None]
-        z = start[:, None] + (stop - start[:, None]) * SHARE
-        t = (z - heights[rows, -1:]) / high[rows, None]
-        yield _Panel(k[-1], 1.0, 1, rows, t, (stop - start[:, None]) * WEIGHTS / 2 / high[rows, None])
-        left = stop[:, 0] < last
-        rows, start, last = rows[left], stop[left, 0], last[left]
+        stop = np.where(start < SURE, np.minimum(start + WIDE, last), last)
+        z, there = start + (stop - start) * SHARE, Places.of(np.full(len(rows), k[-1] + 1), k)
+        yield _Points(rows, k[-1] + (z - edge) / high, z, (stop - start) * WEIGHTS / 2 / high, there)
+        left = stop[:, 0] < last[:, 0]
+        rows, start, last, edge, high = (v[left] for v in (rows, stop, last, edge, high))

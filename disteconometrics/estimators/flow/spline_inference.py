@@ -46,14 +46,15 @@ from disteconometrics.likelihoods.recorded_rows import recorded_rows
 from disteconometrics.likelihoods.row_sums import Places, RowTransform
 
 __all__ = [
+    "RecordScores",
     "SplineEstimation",
     "check_kind",
     "coefficient_covariance",
     "functional_on",
-    "score_products",
     "score_rows",
 ]
 
+MOST_KEPT = 20_000_000  # numbers of scores that are kept
 SANDWICH = (
     "sandwich = H⁻¹(J·n/(n-e) + S)H⁻¹, J the scores' products, S the penalty, e the effective parameters."
 )
@@ -103,14 +104,41 @@ def score_rows(
             yield ArrayScores(scores, roots, w)
 
 
-def score_products(flow: SplineFlow, theta: Array, s: SplineSample, W: Array) -> Array:
-    """W'S (m, p) of W (n, m) and the scores S (n, p) of rows on the line, their own weights left out."""
-    parts = score_rows(replace(flow, support=LINE), theta, replace(s, weights=None))
-    total, at = np.zeros((W.shape[1], len(theta))), 0
-    for part in parts:
-        total += W[at : at + len(part.scores)].T @ part.scores
-        at += len(part.scores)
-    return total
+@dataclass(frozen=True, eq=False)
+class RecordScores:
+    """Scores S (n, p) of records on the line, their weights left out, kept where they are not too many.
+
+    They are asked for again and again: by every search for limits and every step of an effect.
+    """
+
+    flow: SplineFlow
+    theta: Array
+    sample: SplineSample
+
+    @property
+    def _parts(self) -> Iterator[Array]:
+        on_line, rows = replace(self.flow, support=LINE), replace(self.sample, weights=None)
+        return (part.scores for part in score_rows(on_line, self.theta, rows))
+
+    @cached_property
+    def _kept(self) -> list[Array] | None:
+        few = len(self.sample.y) * len(self.theta) <= MOST_KEPT
+        return list(self._parts) if few else None
+
+    def __iter__(self) -> Iterator[Array]:
+        return self._parts if self._kept is None else iter(self._kept)
+
+    def along(self, directions: Array) -> Array:
+        """S·d (n, q) for directions (p, q)."""
+        return np.concatenate([part @ directions for part in self])
+
+    def products(self, W: Array) -> Array:
+        """W'S (m, p) for W (n, m)."""
+        total, at = np.zeros((W.shape[1], len(self.theta))), 0
+        for part in self:
+            total += W[at : at + len(part)].T @ part
+            at += len(part)
+        return total
 
 
 def check_kind(kind: CovarianceKind) -> CovarianceKind:
@@ -204,7 +232,7 @@ class SplineEstimation:
 
     def errors(self, G: Array) -> Array:
         """Standard errors (q,) of numbers with gradients G (q, p), given the rows."""
-        return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", G, self.solution.covariance, G)))
+        return np.asarray(np.sqrt(np.einsum("ij,ij->i", G @ self.solution.covariance, G)))
 
     def covariance(self, values: Array, G: Array, averaging: Array | None) -> Array:
         """Covariance (q, q) of answers: gradients G (q, p), averaging rows (n, q), None for given rows.
@@ -254,12 +282,17 @@ class SplineEstimation:
         assert s is not None
         directions = self.solution.root @ (self.solution.root.T @ G.T)
         if s.records is not None:
-            on_line = replace(self.flow, support=LINE)  # where the outcomes of the sample are already
-            return np.concatenate([part.scores @ directions for part in score_rows(on_line, theta, s)])
+            found = self._record_scores.along(directions)
+            return found if s.weights is None or s.counts else found * s.weights[:, None]
         transform, r, places = self._own_rows
         z, slope = transform.values(theta, r, places)
         w = 1.0 if s.weights is None or s.counts else s.weights
         return transform.changes(directions, -w * base.first(z), w / slope, r, places)
+
+    @cached_property
+    def _record_scores(self) -> RecordScores:
+        assert self.sample is not None
+        return RecordScores(self.flow, self.solution.theta, self.sample)
 
     @cached_property
     def _own_rows(self) -> tuple[RowTransform, Array, Places]:

@@ -13,7 +13,7 @@ Handbook of Income Distribution 2A, ch. 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from disteconometrics.distributions.spline_sums import tail_moments, with_tails
 from disteconometrics.distributions.support import Support
 from disteconometrics.estimators.flow.spline_below import integrals_below
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
-from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
+from disteconometrics.inference.law_effects import AtLevels, AtOutcome, RowMoments, RowValues, spreads
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BASES, BaseLaw
 from disteconometrics.likelihoods.row_curves import density_curves
@@ -177,46 +177,47 @@ class SplineRowLaws:
         if kind in ("mean", "var", "std"):
             return self._moment(kind, W)
         values = np.asarray(self.law.functional(kind)).reshape(len(self.X))
-        return RowValues(values, self._influence_sums(kind, values, W))
+        return RowValues(values, self._influence_sums((kind,), values, W)[0])
 
-    def _at_level(self, tau: float) -> Inverse:
-        """The rows at their quantiles, remembered of few levels, which every variable's effects ask for."""
-        known = self._last_levels
-        if tau not in known:
-            z = float(self.link.quantile(np.array(tau)))
+    def _inverse(self, z: Array) -> Inverse:
+        """The rows where h = z, () or (n,), remembered of few z, which every variable's effects ask for."""
+        known, key = self._last_levels, z.tobytes()
+        if key not in known:
             if len(known) == FEW_LEVELS:
                 del known[next(iter(known))]
-            known[tau] = self.transform.inverse(self.solution.theta, z)
-        return known[tau]
+            known[key] = self.transform.inverse(self.solution.theta, z)
+        return known[key]
 
     @cached_property
-    def _last_levels(self) -> dict[float, Inverse]:
+    def _last_levels(self) -> dict[bytes, Inverse]:
         """The levels whose quantiles were asked for last."""
         return {}
 
-    def _quantiles(self, tau: float, W: Array) -> RowValues:
-        p = self._at_level(tau)
+    def _placed(self, z: Array) -> tuple[Inverse, Array, Array]:
+        """The rows where h = z, outcomes (n,) there, and slopes of h in these."""
+        p = self._inverse(z)
         y = self.support.from_line(self.location + self.flow.centre.scale * p.r)
-        sums = self.transform.sums(W / (p.slope * self._lift(y))[:, None], p.r, places=p.places)
-        return RowValues(y, -sums)
+        return p, y, p.slope * self._lift(y)
+
+    def at_levels(self, z: Array, W: Array) -> AtLevels:
+        """Outcomes at h = z, () or of each row (n,), sums of gradients for weights W (n, v), densities."""
+        p, y, slope = self._placed(z)
+        sums = -self.transform.sums(W / slope[:, None], p.r, places=p.places)
+        return AtLevels(y, sums, self.link.pdf(z) * slope)
+
+    def _quantiles(self, tau: float, W: Array) -> RowValues:
+        found = self.at_levels(self.link.quantile(np.array(tau)), W)
+        return RowValues(found.values, found.sums)
 
     def quantile_density(self, tau: float) -> Array:
         """Densities (n,) of rows' laws at their quantiles."""
-        p = self._at_level(tau)
-        y = self.support.from_line(self.location + self.flow.centre.scale * p.r)
         z = self.link.quantile(np.array(tau))
-        return np.asarray(self.link.pdf(z) * p.slope * self._lift(y))
+        return np.asarray(self.link.pdf(z) * self._placed(z)[2])
 
     def _moment(self, kind: str, W: Array) -> RowValues:
         if kind == "mean":
             return RowValues(*self.means(W))
-        moments = self.moments(np.zeros((len(W), 1)))
-        w = W / (2 * np.sqrt(moments.var))[:, None] if kind == "std" else W
-        of_mean = -2 * (moments.mean - self.origin)[:, None] * w
-        v, sums = W.shape[1], self.moments(np.concatenate([w, of_mean], axis=1))
-        return RowValues(
-            np.sqrt(moments.var) if kind == "std" else moments.var, sums.second[:v] + sums.first[v:]
-        )
+        return spreads(self, kind, W)
 
     def means(self, W: Array) -> tuple[Array, Array]:
         """Means of the rows' laws (n,), and Σ w ∂mean/∂θ (v, p)."""
@@ -224,34 +225,27 @@ class SplineRowLaws:
             found = self._on_line(W, second=False)
             return found.mean, found.first
         mean = np.asarray(self.law.mean()).reshape(len(self.X))
-        return mean, self._influence_sums("mean", mean, W)
+        return mean, self._influence_sums(("mean",), mean, W)[0]
 
     def moments(self, W: Array) -> RowMoments:
         """Mean and variance (n,), and Σ w ∂/∂θ (v, p) of the first two moments about `origin`."""
         if self.support.kind == "line":
             return self._on_line(W, second=True)
         mean, var = (np.asarray(v).reshape(len(self.X)) for v in (self.law.mean(), self.law.var()))
-        first, second = (self._influence_sums(kind, mean, W) for kind in ("mean", "second moment"))
-        return RowMoments(mean, var, first, second)
+        return RowMoments(mean, var, *self._influence_sums(("mean", "second moment"), mean, W))
 
-    def below(self, y: float, W: Array) -> tuple[Array, Array]:
-        """∫ (u − origin)^j F(u | x) du below an outcome (2, n), and Σ w of their gradients (2, v, p)."""
+    def below(self, y: float, W: Array, moments: int = 2) -> tuple[Array, Array]:
+        """∫ (u − origin)^j F(u | x) du below an outcome, and Σ w of gradients; see `RecordedRowLaws`."""
         scale = self.flow.centre.scale
 
-        def moved(rows: Indices, r: Array) -> tuple[Array, Array]:
+        def moved(rows: Indices, r: Array) -> tuple[Array, ...]:
             u = self.location[rows, None] + scale * r
             lift = scale * self.support.stretch(u)
-            return lift, lift * (self.support.from_line(u) - self.origin)
+            return (lift,) if moments == 1 else (lift, lift * (self.support.from_line(u) - self.origin))
 
         return integrals_below(self.transform, self.solution.theta, self.link, self._standard(y), moved, W)
 
     # ---- integrals between and beyond the knots ------------------------------------------------------------
-
-    def _parts(self, points: int) -> Iterator[tuple[slice, RowTransform]]:
-        """The rows in parts whose values at so many points stay in cache."""
-        step = max(1, CELLS // points)
-        for i in range(0, len(self.X), step):
-            yield slice(i, i + step), self.transform.part(slice(i, i + step))
 
     @cached_property
     def _steepest(self) -> tuple[Indices, Array]:
@@ -365,42 +359,64 @@ class SplineRowLaws:
             for end, sign in ((0, -1.0), (1, 1.0))
         ]
 
-    def _influence_sums(self, kind: str, values: Array, W: Array) -> Array:
-        """Σ w ∂T/∂θ (v, p) of a functional in `SLOPES` with values (n,); NaN if a row has no mean."""
-        flow, theta, law = self.flow, self.solution.theta, self.law
-        mean = np.asarray(law.expect(np.log) if kind == "var_log" else law.mean()).reshape(len(self.X))
+    def _influence_sums(self, kinds: Sequence[str], values: Array, W: Array) -> Array:
+        """Σ w ∂T/∂θ (j, v, p) of functionals in `SLOPES` with values (n,); NaN if a row has no mean."""
+        flow, theta, law, t = self.flow, self.solution.theta, self.law, self.transform
+        mean = np.asarray(law.expect(np.log) if "var_log" in kinds else law.mean()).reshape(self.size)
         if not np.isfinite(mean[np.any(W != 0, axis=1)]).all():
-            return np.full((W.shape[1], len(theta)), np.nan)
-        k, of = flow.structure.basis.knots, SLOPES[kind]
-        points, weights = self._panels
+            return np.full((len(kinds), W.shape[1], len(theta)), np.nan)
+        k, (points, weights) = flow.structure.basis.knots, self._panels
         nodes = np.concatenate([points, [k[0], k[0] - 1, k[-1], k[-1] + 1]])
-        total = np.zeros((W.shape[1], len(theta)))
-        for rows, transform in self._parts(2 * len(points)):
-            T, m, location = values[rows, None], mean[rows, None], self.location[rows, None]
-
-            def change(r: Array, z: Array, mass: Array, T: Any = T, m: Any = m, a: Any = location) -> Array:
-                """T'(y)·dy/dr·mass at points r (m, Q)."""
-                u = a + flow.centre.scale * r
-                y = flow.support.from_line(u)
-                with np.errstate(all="ignore"):  # the slope from u: a y that rounds to the upper end has none
-                    lift = flow.centre.scale * flow.support.stretch(u) * mass
-                    return np.where(lift > 0, of(y, self.link.cdf(z), T, m) * lift, 0.0)
-
-            z = transform.heights(theta, points)
-            parts = [change(points[None], z, self.link.pdf(z) * weights)]
-            heights, steep = transform.at_points(theta, k[[0, -1]])
+        U, between, ends = t.combined(theta), t.curves(theta, points), t.curves(theta, k[[0, -1]])
+        of, step = products(W, t.features.splines), max(1, CELLS // len(points))
+        by_spline = np.zeros((len(kinds), of.shape[1], len(nodes)))
+        sums, first = np.empty((2, len(kinds), self.size))
+        for i in range(0, self.size, step):
+            rows = slice(i, i + step)
+            z = U[rows] @ between.heights
+            parts = [self._changes(kinds, rows, points[None], z, self.link.pdf(z) * weights, values, mean)]
+            heights, steep = U[rows] @ ends.heights, U[rows] @ ends.slopes
             for end, side in ((0, -1.0), (1, 1.0)):
                 P = self.link.cdf(-side * heights[:, end])[:, None]  # of the tail
                 z = -side * self.link.quantile(P * SHARE**POWER)
                 beyond = (z - heights[:, end : end + 1]) / steep[:, end : end + 1]
                 mass = P * POWER * SHARE ** (POWER - 1) * WEIGHTS / 2 / steep[:, end : end + 1]  # φ(h) dr
-                c = change(k[-end] + beyond, z, mass)
+                c = self._changes(kinds, rows, k[-end] + beyond, z, mass, values, mean)
                 with np.errstate(invalid="ignore"):  # infinite where there is no such moment
-                    far = (c * (side * beyond)).sum(axis=1)
-                    parts.append(np.column_stack([c.sum(axis=1) - far, far]))
+                    far = (c * (side * beyond)).sum(axis=-1)
+                    parts.append(np.stack([c.sum(axis=-1) - far, far], axis=-1))
+            found = np.concatenate(parts, axis=-1)
             with np.errstate(invalid="ignore"):
-                total -= transform.point_sums(W[rows], np.concatenate(parts, axis=1), nodes)
-        return total
+                sums[:, rows], first[:, rows] = found.sum(axis=-1), found @ nodes
+                by_spline += of[rows].T @ found
+        with np.errstate(invalid="ignore"):
+            each = zip(sums, first, by_spline, strict=True)
+            return -np.array([t.summed(W, a, b, c, nodes) for a, b, c in each])
+
+    def _changes(
+        self, kinds: Sequence[str], rows: slice, r: Array, z: Array, mass: Array, values: Array, mean: Array
+    ) -> Array:
+        """T'(y)·dy/dr·mass (j, m, Q) of functionals at points r (m, Q), or (1, Q), of rows."""
+        a, scale = self.location[rows, None], self.flow.centre.scale
+        out = np.zeros((len(kinds), *z.shape))
+        with np.errstate(all="ignore"):  # the slope from u: a y that rounds to the upper end has none
+            lift = scale * self._stretches(a, scale * r) * mass
+            moves = lift > 0
+            for to, kind in zip(out, kinds, strict=True):
+                if kind == "mean":
+                    np.copyto(to, lift, where=moves)
+                    continue
+                y = self.support.from_line(a + scale * r)
+                F = self.link.cdf(z) if kind == "gini" else z  # of the others none reads it
+                of = SLOPES[kind](y, F, values[rows, None], mean[rows, None])
+                np.multiply(of, lift, out=to, where=moves)
+        return out
+
+    def _stretches(self, a: Array, move: Array) -> Array:
+        """dy/du at u = a + move (m, Q), of exponentials as a product where rows share what moves."""
+        if len(move) == 1 and self.support.kind in ("above", "below"):
+            return self.support.stretch(a) * self.support.stretch(move)
+        return self.support.stretch(a + move)
 
     # ---- anything else -------------------------------------------------------------------------------------
 

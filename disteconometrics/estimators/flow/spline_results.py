@@ -27,10 +27,10 @@ from disteconometrics.estimators.flow.source_rows import MOST_CELLS, MOST_NUMBER
 from disteconometrics.estimators.flow.spline_fit import SplinePlan
 from disteconometrics.estimators.flow.spline_flow import FlowHeader, Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_inference import (
+    RecordScores,
     SplineEstimation,
     check_kind,
     functional_on,
-    score_products,
 )
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, fit_source, plan_of
@@ -359,17 +359,21 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         free, products = self.flow.free(self.spec.names), None
         if rows.sample.records is not None:
             sample = rows.on_line(self.flow.support)
-            products = partial(score_products, self.flow, self.undersmoothed.theta, sample)
+            products = RecordScores(self.flow, self.undersmoothed.theta, sample).products
         return Seen(y, above, rows.sample.size, free, below, products)
 
     def _outcomes(self, flow: SplineFlow, solution: Solution) -> Array:
         """The rows' outcomes (n,) on the scale of a flow; of records the mean between their ends."""
         rows: FlowRows = self.data_rows()
         y, told = self._on_scale(flow, rows.y), rows.sample.records
-        if told is None:
+        wide = np.zeros(0) if told is None else told.upper - told.lower
+        at = np.flatnonzero(np.isfinite(wide) & (wide > 0))  # others are known, or open
+        if told is None or not len(at):
             return y
-        low, high = (self._on_scale(flow, end) for end in (told.lower, told.upper))
-        return mean_between(flow.law(solution.theta, rows.sample.X), low, high, y)
+        low, high = (self._on_scale(flow, end[at]) for end in (told.lower, told.upper))
+        out, law = y.copy(), flow.law(solution.theta, rows.sample.X[at])
+        out[at] = mean_between(law, low, high, y[at])
+        return out
 
     def _on_scale(self, flow: SplineFlow, y: Array) -> Array:
         """Outcomes on the scale of a flow."""
