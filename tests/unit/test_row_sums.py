@@ -100,6 +100,7 @@ def test_densities_at_outcomes_that_rows_share(structure: str, base: str) -> Non
             close(sums[q], (w * law.pdf(z)) @ (D - (law.first(z) * slope)[:, None] * A))
 
 
+@pytest.mark.parametrize("structure", STRUCTURES)
 def test_points_of_each_row(structure: str) -> None:
     """Several points in the interval of a row, or in its tail, and the cubic that h is there."""
     rows, theta, dense, X = transform(structure)
