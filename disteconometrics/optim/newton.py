@@ -381,8 +381,10 @@ def _start(model: IndexModel, k: int) -> tuple[Array, _Kept | None]:
 
 
 def _is_read(model: IndexModel) -> bool:
-    """Whether passes read a large source, so that one for the score costs as much as a full one."""
-    return isinstance(model.blocks, StreamedBlocks) and not model.blocks.is_small
+    """Whether passes for the score alone save nothing: each reads a large source, or one step ends it."""
+    if not isinstance(model.blocks, StreamedBlocks):
+        return False
+    return model.kernel.quadratic or not model.blocks.is_small
 
 
 def _decided(

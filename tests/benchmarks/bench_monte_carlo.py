@@ -18,6 +18,10 @@ Carlo standard errors: ours is ``de.MonteCarlo(...).run(reps=1000).table()``.  A
 ``smf.logit("y ~ x", frame)`` (*formula*) and over ``sm.Logit(y, X)`` (*arrays*), each with estimates,
 standard errors, limits and the coverage they give. *Grid* (no peer; a bar in seconds): 10,000 replications of
 each of four cells, n = 250, 500, 1,000 and 2,000, two workers.
+
+*keep="measures"* (no bar; 29 November 2026, a logit of n = 50, one worker at a load of 17): 1e6 replications
+take 35 CPU seconds, 3e6 101, and 2 MB beyond the process before in both. 1e7, which were not run, would take
+some 340 seconds at that rate.
 """
 
 from __future__ import annotations

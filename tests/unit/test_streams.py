@@ -661,6 +661,8 @@ def test_arrays_that_are_written_again_are_no_rows(cache: Any, monkeypatch: pyte
     model, table = de.Logit("y ~ x + z"), TABLE[: len(range(0, N - 100, 100)) * 100]
     ours = model.fit(de.Parts(filled), cache=cache)
     _same(ours, model.fit(table))
+    flow = de.FlowDensity("x ~ 1", flow=FEW_KNOTS)
+    np.testing.assert_allclose(flow.fit(de.Parts(filled)).params, flow.fit(table).params, rtol=1e-9)
     room["x"][:] = 9.0
     np.testing.assert_allclose(ours.with_cov("HC1").bse, model.fit(table, cov="HC1").bse, rtol=1e-8)
 

@@ -165,7 +165,10 @@ def _read_bins(stream: StreamDesign, support: Support, total: Filling) -> Fillin
 
 def _kept(batches: Iterator[tuple[Batch, Indices]]) -> tuple[Any, ...]:
     """Outcomes, cells and weights of the rows."""
-    found = [(np.asarray(batch.values[0], dtype=np.float64), at, batch.weights) for batch, at in batches]
+    found = []
+    for batch, at in batches:  # copied, as the next one may come in the same arrays
+        w = None if batch.weights is None else batch.weights.copy()
+        found.append((np.array(batch.values[0], dtype=np.float64), at, w))
     if not found:
         return np.zeros(0), np.zeros(0, dtype=np.intp), None
     return tuple(_stacked(parts) for parts in zip(*found, strict=True))
