@@ -503,13 +503,13 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
         return band(averaged, kind, grid, check_level(level), seed_sequence(seed), estimation, whose)
 
     def _refitting(self) -> Refitting:
-        rows, e = self.data_rows(), self.estimates
+        rows, e, law = self.data_rows(), self.estimates, self.distribution()
         return refitting(
             self.model,
             rows,
             self.kind,
             outcome=rows.y,
-            law=self.distribution(),
+            law=law if self.spec.variables else law.average(),
             truth={n: float(v) for n, v in zip(e.names, e.values, strict=True) if np.isfinite(v)},
             options={"cov": self.kind},
             fitted_only="" if self._linear or not self.spec.variables else AVERAGED,

@@ -76,7 +76,7 @@ class _Clusters:
 
 
 def draws(law: Any, m: int, rng: np.random.Generator, rows: int) -> Array:
-    """m outcomes of every row (n, m) from a law, or from a result that has one.
+    """m outcomes of every row (n, m) from laws of the rows or one of all, or from a result that has them.
 
     Raises
     ------
@@ -95,6 +95,8 @@ def draws(law: Any, m: int, rng: np.random.Generator, rows: int) -> Array:
             f"law is a law with sample(m, seed=), or a result that has a distribution(), not "
             f"{type(law).__name__}."
         )
+    if getattr(law, "batch_shape", None) == ():  # one law for all rows
+        return as_floats(law.sample(rows * m, seed=rng)).reshape(rows, m)
     sample = as_floats(law.sample(m, seed=rng))
     if sample.shape != (rows, m):
         raise OptionError(
@@ -154,9 +156,10 @@ class SelfChecking(TakesWords):
         reps : int, replications, or None for 500, and for fewer of what takes long.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
         design : {"fitted", "pairs", "cluster"} or None
-            Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters
-            drawn whole, which keeps the dependence within them.  None is "cluster" where the covariance is
-            clustered, else "fitted"; groups that are compared are drawn as "pairs" or "cluster" only.
+            Outcomes from the fitted law at the sample's covariates, recorded as those of the sample were;
+            rows drawn with their outcomes; clusters drawn whole, which keeps the dependence within them. None
+            is "cluster" where the covariance is clustered, else "fitted"; groups that are compared are drawn
+            as "pairs" or "cluster" only.
         law : law, or result with a ``distribution()``, or None
             Another law of the outcome for every row; the truth is then what this estimator aims at under it.
         n_jobs, progress : as in `MonteCarlo.run`.

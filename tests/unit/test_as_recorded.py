@@ -90,6 +90,8 @@ def test_simulations_of_recorded_fits_say_what_their_estimates_do() -> None:
     assert "q[0.5]" in found.index
     assert not {"mean", "q[0.9]"} & set(found.index)  # q[0.9] is told of these rows, and not of all draws
     assert found["truth"].notna().all()
+    alone = de.NormalRegression("mass(z, 0) ~ 1").fit(data).monte_carlo(4, seed=1).table()
+    assert np.abs(alone["bias"] / alone["model_se"]).max() < 3
     clustered = de.NormalRegression("topcoded(capped, at=cap) ~ x").fit(data, cov=de.Cluster("g"))
     check = clustered.monte_carlo(20, seed=1)
     assert check.design == "cluster"
