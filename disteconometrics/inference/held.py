@@ -96,7 +96,8 @@ class Held:
         >>> Held(classes=((0.0, 10.0), (10.0, 25.0)), coarse=0.7).inside(np.array([4.0, 10.0, 30.0])).tolist()
         [True, False, False]
         """
-        found = [(low < y) & (y < high) for low, high in self.classes]
+        ends = [(low + SLACK * abs(low), high - SLACK * abs(high)) for low, high in self.classes]
+        found = [(low < y) & (y < high) for low, high in ends]
         return np.asarray(np.logical_or.reduce([np.zeros(np.shape(y), dtype=bool), *found]))
 
     def by_smoothness(self, functional: Functional, value: float) -> bool:
