@@ -115,10 +115,15 @@ EVIDENCE: dict[str, tuple[Rows | Targets, ...]] = {
         Rows(RECORDED, "^(?!.*(ignored|normal law))", "^(q|mean)", labels=2),
         Rows(RECORDED, "", "^(q|mean)", table=1),
     ),
+    "FlowDensity.predict": (Rows(ANSWERS, "^x =", "^q", table=-1),),
     "HurdleFlowDensity.effect": (Rows(RECORDED, "", "effect", table=1),),
     "HurdleFlowDensity.functionals": (Rows(RECORDED, "", "^(q|mean)", table=1),),
+    "HurdleFlowDensity.predict": (
+        Rows(RECORDED, "^(positive )?flow.*x =", "^(the|[−+])", table=3, labels=2),
+    ),
     "HurdleNormalRegression.effect": (Rows(TOBIT, "", "effect", table=1),),
     "HurdleNormalRegression.functionals": (Rows(TOBIT, "", "^(q|mean)", table=1),),
+    "HurdleNormalRegression.predict": (Rows(RECORDED, "^normal.*x =", "^(the|[−+])", table=3, labels=2),),
     "Inequality.lorenz": (
         Targets("inequality_targets", "", "lorenz"),
         Rows(INEQUALITY, "^Lor", "", across=True),
