@@ -17,6 +17,7 @@ from disteconometrics.inference.law_functionals import parse_functional
 __all__ = ["RecordFacts", "held_by"]
 
 CHANCE = 4.0  # standard errors of a share
+NARROW = 0.4  # of the rows' spread, up to which neighbours tell the law inside of a class
 
 
 def held_by(records: Records, support: Support, weights: Array | None = None) -> Held:
@@ -43,17 +44,17 @@ def held_by(records: Records, support: Support, weights: Array | None = None) ->
 def _coarse(records: Records, weights: Array | None) -> tuple[tuple[tuple[float, float], ...], float]:
     """The classes that hold more than a few of the rows, and the share of the rows in them.
 
-    Those narrower than a standard error of the rows' middle matter to no limits.
+    Those narrower than a share of the rows' spread are told by their neighbours.
     """
     share = or_ones(weights, len(records))
     share = share / share.sum()
     at, (first, third) = records.interval, np.quantile(records.middle, [0.25, 0.75])
-    error = (third - first) / 1.349 / np.sqrt(len(records))
+    narrow = NARROW * (third - first) / 1.349
     pairs = np.column_stack([records.lower[at], records.upper[at]])
     classes, where = np.unique(pairs, axis=0, return_inverse=True)
     sizes = np.bincount(where.ravel(), share[at], len(classes))
     out, total = [], 0.0
-    wide = (sizes > MOST_HIDDEN) & (classes[:, 1] - classes[:, 0] > error)
+    wide = (sizes > MOST_HIDDEN) & (classes[:, 1] - classes[:, 0] > narrow)
     for (low, high), size in zip(classes[wide], sizes[wide], strict=True):
         ends = (records.lower, records.upper)
         told = np.logical_or.reduce([(low < end) & (end < high) for end in ends])
