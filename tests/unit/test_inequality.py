@@ -223,7 +223,7 @@ REFUSED: dict[str, Any] = {
     "code": (lambda: fit(names=["poverty[__import__('os')]"]), OptionError, "not known"),
     "no influence": (lambda: fit(names=["pdf[2]"]), OptionError, "no standard error"),
     "twice": (lambda: fit(names=["gini", "gini"]), OptionError, "each once"),
-    "a function": (lambda: fit(names=[np.median]), OptionError, "give names"),
+    "a function": (lambda: fit(names=[np.median]), OptionError, "give its name, 'median'"),
     "none": (lambda: fit(names=[]), OptionError, "give names"),
     "believes a model": (lambda: fit(cov="nonrobust"), OptionError, "influence functions"),
     "no differences": (lambda: fit().differences, OptionError, "one group"),

@@ -58,6 +58,7 @@ LEAST_AVERAGED_PROBIT = 16  # … of a probit (`coverage_of_absorbed.md`)
 
 _EFFECTS = "effects on laws have no errors beside absorbed effects; take "
 _RESIDUALS = "take the outcome less predict()"
+_RECORDED = "outcomes as they were recorded are not fitted beside absorbed effects; write C(id)"
 # what fits without absorbed effects have
 LACKS = {
     **dict.fromkeys(
@@ -66,6 +67,7 @@ LACKS = {
     **dict.fromkeys(("resid", "resid_response", "resid_pearson", "resid_deviance", "resid_dev"), _RESIDUALS),
     **dict.fromkeys(("fittedvalues", "augment", "get_prediction"), "take predict(), which has no intervals"),
     **dict.fromkeys(("influence", "leverage"), "they are not made beside absorbed effects; write C(id)"),
+    "mean_bounds": _RECORDED,
 }
 _PREDICTED = "estimated effects have seen the outcomes that they would be judged by; take predict()"
 LACKS_BINARY = LACKS | {
@@ -82,7 +84,7 @@ LACKS_NORMAL = LACKS | {
     **dict.fromkeys(("margins",), "the derivative of the mean is the coefficient; take params"),
     "rsquared_adj": "take rsquared, the share within groups",
     "scale": "take sigma ** 2",
-    "recorded_mean": "outcomes as they were recorded are not fitted beside absorbed effects; write C(id)",
+    "recorded_mean": _RECORDED,
 }
 
 
