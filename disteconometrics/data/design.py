@@ -149,7 +149,7 @@ class Design:
         check_name(name, role)
         if self.of_source and name not in self.table.names:
             raise NeedsRows(
-                f"The {role} column {name!r} is read from rows, and of this source only the columns of the "
+                f"Column {name!r} ({role}) is read from rows, and of this source only the columns of the "
                 "formula were kept: make a table, of all rows or of a sample, by pd.read_parquet(path, "
                 "columns=[…]), and fit that."
             )
@@ -160,7 +160,7 @@ class Design:
         series = pd.Series(values, index=self.index, name=name)
         if whole and missing.any():
             raise DataError(
-                f"The {role} column {name!r} has {missing.sum()} missing values among the "
+                f"Column {name!r} ({role}) has {missing.sum()} missing values among the "
                 f"{len(series)} rows used; fill them, or drop these rows before the fit"
             )
         return series
@@ -207,7 +207,7 @@ class Design:
                 codes, distinct = pd.factorize(values)
             except TypeError:
                 raise DataError(
-                    f"The {role} column {name!r} holds nested values; use one plain value per row"
+                    f"Column {name!r} ({role}) holds nested values; use one plain value per row"
                 ) from None
             if joint is None:
                 joint, count = codes.astype(np.intp), len(distinct)

@@ -21,6 +21,7 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import DataError, OptionError
+from disteconometrics.estimators.effects_results import WHOSE
 from disteconometrics.inference.beside_mass import warn_no_error
 from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind, known_kind, resolve_kind
 from disteconometrics.inference.crossed_laws import APART, AllRows, AveragedRows, CrossedLaws
@@ -197,9 +198,10 @@ class Counterfactual(OtherWords):
         asked, level = listed(names), check_level(level)
         values, V = self.crossed.functionals(asked, np.eye(1))
         named = tuple(map(functional_name, asked))
-        return Estimates(
-            named, values[0], V, self.crossed.df, level=level, clusters=self.crossing.rows.clusters
-        )
+        whose = WHOSE["sample" if self.rows == "sample" else "population"]
+        title = f"Counterfactual law of {self.crossing.fits[0].spec.outcome.name} ({whose})"
+        df, clusters = self.crossed.df, self.crossing.rows.clusters
+        return Estimates(named, values[0], V, df, level=level, clusters=clusters, title=title)
 
     def quantiles(self, levels: Any = LEVELS, *, level: float = 0.95) -> pd.DataFrame:
         """Quantiles of the law with limits and a band that holds for all levels at once.

@@ -70,7 +70,8 @@ class EffectsResults(Estimated, Pictured):
         if not at:
             raise KeyError(f"{label!r} is none of {', '.join(self)}.")
         e = self.values
-        return e.others([self.of[i][2] for i in at], e.values[at], e.covariance[np.ix_(at, at)])
+        title = f"{self.of[at[0]][1].capitalize()} of {label} ({WHOSE[self.target]})"
+        return e.others([self.of[i][2] for i in at], e.values[at], e.covariance[np.ix_(at, at)], title=title)
 
     def table(self, level: float = 0.95) -> pd.DataFrame:
         """Estimand, estimate with the six columns, average slope with its error, and whether they differ."""

@@ -40,6 +40,8 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.binary.logit import Logit
 from disteconometrics.estimators.binary.results import BinaryResults, fit_binary_rows
 from disteconometrics.estimators.effects_results import EffectsHeader, EffectsResults, saved_effects
+from disteconometrics.estimators.flow.report import moving as moving_flow
+from disteconometrics.estimators.flow.row_checks import covariate_names
 from disteconometrics.estimators.hurdle_laws import HurdleEstimation, HurdleRowLaws
 from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
@@ -50,7 +52,8 @@ from disteconometrics.estimators.law_answers import (
     NewRows,
     no_error_of_average,
 )
-from disteconometrics.estimators.law_results import LEVEL, by_differences, saved_estimates
+from disteconometrics.estimators.law_results import LEVEL, by_differences, law_title, saved_estimates
+from disteconometrics.estimators.normal_answers import moving
 from disteconometrics.estimators.refit import AVERAGED, refitting
 from disteconometrics.estimators.results import (
     FilePart,
@@ -74,7 +77,7 @@ from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.inference.variable_effects import Seen
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_notes
-from disteconometrics.tables import Summary, number, printable
+from disteconometrics.tables import Summary, first_of, number, printable
 
 __all__ = ["HurdleResults", "fit_hurdle"]
 
@@ -561,6 +564,8 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
             "A quantile at the mass has no standard error; limits of quantiles invert those of the "
             "distribution function.",
         ]
+        if self.spec.variables:
+            notes.append(f"The logit moves with {first_of(self.spec.variables)}. The rest: {self._moving()}")
         if self._linear:
             notes.append(f"Sigma of the rest: {number(self.rest.sigma)}.")
         if f.outside:
@@ -579,6 +584,11 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
         notes += [self.occurs.covariance.note]
         notes += rows_notes(self.model, f)
         return notes
+
+    def _moving(self) -> str:
+        """Which variables move location, scale and shape of the rest."""
+        spec = self.rest.spec
+        return moving(spec) if self._linear else moving_flow(self.rest.flow, covariate_names(spec.names))
 
     def __repr__(self) -> str:
         return printable(
@@ -618,7 +628,8 @@ class HurdleResults(LawPictures, LawAnswers, FittedResult, LikelihoodCriteria, O
         size = len(header.spec.names) + _coefficients(rest)
         a = saved.numbers(_ARRAYS, q=len(FUNCTIONALS), p=size)
         df = np.inf if header.facts.clusters is None else header.facts.clusters - 1.0
-        found = saved_estimates(FUNCTIONALS, a, df, header.facts.clusters)
+        title = law_title(header.spec.outcome.name, "population" if header.spec.variables else None)
+        found = saved_estimates(FUNCTIONALS, a, df, header.facts.clusters, title)
         effects = saved_effects(saved, header.effects, found)
         return cls(
             model=saved.model(header.estimator),

@@ -25,8 +25,8 @@ from disteconometrics.distributions.mean_ends import mean_ends
 from disteconometrics.distributions.recorded import Recording, corner_of, recording_of
 from disteconometrics.errors import DataError, OptionError, WithheldError
 from disteconometrics.estimators.crossing import Crossable, Crossing
-from disteconometrics.estimators.effects_results import EffectsResults
-from disteconometrics.estimators.law_results import FUNCTIONALS
+from disteconometrics.estimators.effects_results import WHOSE, EffectsResults
+from disteconometrics.estimators.law_results import FUNCTIONALS, effect_title, law_title, slope_title
 from disteconometrics.inference.beside_mass import (
     of_each_row,
     warn_beside_mass,
@@ -324,6 +324,13 @@ class AveragedAnswers(TakesWords):
             raise OptionError(f"on={on!r}: what is recorded stands on the scale of the formula.")
         return how
 
+    def _outcome_asked(self, on: Any, of: str) -> str:
+        """What answers are of, as the titles of tables name it."""
+        written = self.spec.outcome.name  # type: ignore[attr-defined]
+        name = written if on is None else on if isinstance(on, str) else f"{written} on another scale"
+        how = recording_of(self.spec) if of == "recorded" else None  # type: ignore[attr-defined]
+        return name if how is None else f"recorded {name}"
+
     def of_outcome(self, *, near: bool) -> Answering:
         """What answers need of the mean of the outcome, which may end at a corner."""
         return self._answering("mean", None, "outcome", near=near)
@@ -398,7 +405,8 @@ class AveragedAnswers(TakesWords):
         error = error_of(a.estimation, whose)
         found, functionals = [settled(law, f, error) for law, f in parts], [f for _, f in parts]
         answers = checked([n for n in a.names for _ in groups], found, functionals, a.unsupported, a.held)
-        plain = estimates_of(labels, answers, a.estimation, whose)
+        title = law_title(self._outcome_asked(on, of), target if a.conditional else None)
+        plain = estimates_of(labels, answers, a.estimation, whose, title)
 
         return with_quantile_limits(plain, parts, error)
 
@@ -469,7 +477,9 @@ class AveragedAnswers(TakesWords):
         def answers(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
             return rows.contrast(rows.scenario.check_variable(variable), low, high, functionals)
 
-        return self._averaged(answers, self._answering(names, on, of, near=True), by, target)
+        found = self._averaged(answers, self._answering(names, on, of, near=True), by, target)
+        title = effect_title(variable, low, high, self._outcome_asked(on, of), target)
+        return replace(found, title=title)
 
     def derivative(
         self,
@@ -522,7 +532,8 @@ class AveragedAnswers(TakesWords):
         def answers(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
             return rows.slope(rows.scenario.check_variable(variable), functionals)
 
-        return self._averaged(answers, self._answering(names, on, of, near=True), by, target)
+        found = self._averaged(answers, self._answering(names, on, of, near=True), by, target)
+        return replace(found, title=slope_title(variable, self._outcome_asked(on, of), target))
 
     @on_one_thread
     def _averaged(
@@ -687,7 +698,9 @@ class LawAnswers(AveragedAnswers, Crossable):
         found = estimates_of([labels[i] for i in known], answers, a.estimation, "population")
         least = NOTHING * np.array([answer.rows @ answer.rows for answer in answers])
         lost = least > np.diagonal(found.covariance)  # rows of one cluster sum to zero
-        return replace(found, covariance=np.where(lost[:, None] | lost, np.nan, found.covariance))
+        V = np.where(lost[:, None] | lost, np.nan, found.covariance)
+        title = f"Bounds of the mean of {self._outcome_asked(None, 'outcome')} ({WHOSE['population']})"
+        return replace(found, covariance=V, title=title)
 
     def _of_new(self, names: Any, on: Any, of: Any, new: Any) -> tuple[NewRows, Any]:
         """What predictions of new rows need, of the outcome or of what is recorded of it."""

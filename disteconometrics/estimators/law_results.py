@@ -13,6 +13,7 @@ from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
 from disteconometrics.distributions.law import Law
 from disteconometrics.errors import NeedsData
+from disteconometrics.estimators.effects_results import WHOSE
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.tables import Section, number
@@ -21,9 +22,12 @@ __all__ = [
     "FUNCTIONALS",
     "LEVEL",
     "by_differences",
+    "effect_title",
     "law_section",
+    "law_title",
     "law_values",
     "saved_estimates",
+    "slope_title",
     "standard_functionals",
     "without_errors",
 ]
@@ -32,12 +36,47 @@ LEVEL = 0.95  # of summaries, and of the limits that a file holds
 FUNCTIONALS = ("mean", "std", "q[0.1]", "q[0.25]", "q[0.5]", "q[0.75]", "q[0.9]")
 
 
+def law_title(outcome: str, target: str | None) -> str:
+    """What stands above functionals of a law averaged over rows; ``target`` None: without covariates.
+
+    Examples
+    --------
+    >>> law_title("wage", "population"), law_title("wage", None)
+    ('Average law of wage (population)', 'Law of wage')
+    """
+    return f"Law of {outcome}" if target is None else f"Average law of {outcome} ({WHOSE[target]})"
+
+
+def effect_title(variable: str, low: Any, high: Any, outcome: str, target: str) -> str:
+    """What stands above average contrasts between two values of a variable.
+
+    Examples
+    --------
+    >>> effect_title("income", 500.0, 900, "wage", "sample")
+    'Average effect of income, 500 to 900, on wage (these rows)'
+    """
+    first, last = (f"{v:g}" if isinstance(v, float) else f"{v}" for v in (low, high))
+    return f"Average effect of {variable}, {first} to {last}, on {outcome} ({WHOSE[target]})"
+
+
+def slope_title(variable: str, outcome: str, target: str) -> str:
+    """What stands above average slopes in a variable.
+
+    Examples
+    --------
+    >>> slope_title("income", "wage", "population")
+    'Average slope of wage in income (population)'
+    """
+    return f"Average slope of {outcome} in {variable} ({WHOSE[target]})"
+
+
 def saved_estimates(
-    names: tuple[str, ...], arrays: dict[str, Array], df: float, clusters: int | None
+    names: tuple[str, ...], arrays: dict[str, Array], df: float, clusters: int | None, title: str
 ) -> Estimates:
     """Functionals of a file with its values, covariance and limits, which are those of the summary."""
     limits = partial(_saved_limits, arrays["limits"])
-    return Estimates(names, arrays["values"], arrays["covariance"], df, limits=limits, clusters=clusters)
+    values, V = arrays["values"], arrays["covariance"]
+    return Estimates(names, values, V, df, limits=limits, clusters=clusters, title=title)
 
 
 def _saved_limits(limits: Array, level: float) -> Array:
@@ -93,7 +132,7 @@ def law_values(law: Law | JointLaw, names: Sequence[Any], draws: int = DRAWS) ->
     return {functional_name(n): float(n(law) if callable(n) else law.functional(n)) for n in names}
 
 
-def without_errors(named: Mapping[str, float]) -> Estimates:
+def without_errors(named: Mapping[str, float], title: str = "") -> Estimates:
     """Estimates of values by name, without standard errors.
 
     Examples
@@ -101,7 +140,8 @@ def without_errors(named: Mapping[str, float]) -> Estimates:
     >>> without_errors({"mean": 1.0}).std_error
     array([nan])
     """
-    return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
+    values, V = np.array(list(named.values())), np.full((len(named),) * 2, np.nan)
+    return Estimates(tuple(named), values, V, title=title)
 
 
 def law_section(estimates: Estimates, title: str) -> Section:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from html import escape
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -271,6 +272,7 @@ class Estimates(OtherWords):
     own_df : (k,) float64 array or None
         Degrees of freedom of every single estimate, by which its p-value and limits stand in place of ``df``;
         functions and tests of several take the fewest of theirs.
+    title : str, printed above the table: what is estimated, and of whom; functions of these keep it.
 
     Examples
     --------
@@ -297,6 +299,7 @@ class Estimates(OtherWords):
     level: float = 0.95
     clusters: int | None = None
     own_df: Array | None = None
+    title: str = ""
 
     @property
     def std_error(self) -> Array:
@@ -359,10 +362,12 @@ class Estimates(OtherWords):
             )
 
     def __repr__(self) -> str:
-        return printable(str(self.table(self.level).to_string()))
+        head = f"{self.title}\n" if self.title else ""
+        return printable(f"{head}{self.table(self.level).to_string()}")
 
     def _repr_html_(self) -> str:
-        return str(self.table(self.level)._repr_html_())
+        head = f"<p>{escape(self.title)}</p>\n" if self.title else ""
+        return f"{head}{self.table(self.level)._repr_html_()}"
 
     def wald(self, hypotheses: Any, *, quiet: bool = False) -> TestResult:
         """Wald test of linear hypotheses: texts, a matrix R (q, k), or a pair (R, r); see `restrictions`.
@@ -463,7 +468,7 @@ class Estimates(OtherWords):
         finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
         involved = np.array([evaluate(t, self.names, finite, strict=False).gradient != 0 for t in texts])
         values, V = np.array([d.value for d in duals]), self._propagated(G, involved)
-        result = self.others(texts, values, V, involved, level=level)
+        result = self.others(texts, values, V, involved, level=level, title=self.title)
         if method == "delta":
             return result
         limits = partial(_fieller_limits, self, tuple(texts))
@@ -478,16 +483,15 @@ class Estimates(OtherWords):
         involved: Mask | None = None,
         *,
         level: float = 0.95,
+        title: str = "",
     ) -> Estimates:
-        """Other estimates by the same law: its degrees of freedom and clusters stay.
+        """Other estimates by the same law: its degrees of freedom and clusters stay, and no title.
 
         ``involved`` (q, k) are the estimates that they are functions of, None for all.
         """
         of = np.ones((len(values), len(self.values)), dtype=bool) if involved is None else involved
-        own, clusters = self._fewest(of), self.clusters
-        return Estimates(
-            tuple(names), values, covariance, self.df, level=level, clusters=clusters, own_df=own
-        )
+        law: dict[str, Any] = {"df": self.df, "clusters": self.clusters, "own_df": self._fewest(of)}
+        return Estimates(tuple(names), values, covariance, level=level, title=title, **law)
 
     def _fewest(self, involved: Mask) -> Array | None:
         """The fewest degrees of freedom (q,) of the estimates (q, k) involved; None where all have ``df``."""
@@ -511,7 +515,7 @@ class Estimates(OtherWords):
         R, r, texts = self.restrictions(hypotheses)
         with np.errstate(invalid="ignore"):
             values = np.array([row[row != 0] @ self.values[row != 0] for row in R]) - r
-        return self.others(texts, values, self._propagated(R, R != 0), R != 0)
+        return self.others(texts, values, self._propagated(R, R != 0), R != 0, title=self.title)
 
     def _fieller(self, text: str, level: float) -> tuple[float, float]:
         """Ratios ρ with (a − ρb)² ≤ c²·Var(a − ρb); the whole line when the denominator may be zero."""

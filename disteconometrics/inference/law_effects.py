@@ -380,7 +380,7 @@ def check_target(target: Any) -> str:
 
 
 def estimates_of(
-    names: Iterable[Any], answers: Sequence[Answer], estimation: Estimation, target: str
+    names: Iterable[Any], answers: Sequence[Answer], estimation: Estimation, target: str, title: str = ""
 ) -> Estimates:
     """Answers as estimates with one covariance.
 
@@ -390,6 +390,7 @@ def estimates_of(
     answers : q of them, over the same n rows.
     estimation : Estimation.
     target : "population" or "sample".
+    title : what is estimated, in words.
     """
     values = np.array([a.value for a in answers])
     known = np.array([a.has_error for a in answers], dtype=bool)
@@ -400,7 +401,7 @@ def estimates_of(
         rows, G = np.array([a.of(target) for a in of]).T, np.array([a.gradient for a in of])
         V[np.ix_(known, known)] = estimation.covariance(values[known], G, rows if any_rows else None)
     named = tuple(map(functional_name, names))
-    return Estimates(named, values, V, estimation.df, clusters=estimation.clusters)
+    return Estimates(named, values, V, estimation.df, clusters=estimation.clusters, title=title)
 
 
 # ---- the law averaged over rows ----------------------------------------------------------------------------

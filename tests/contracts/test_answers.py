@@ -23,6 +23,12 @@ SAME = 1e-8
 PENALISED = 1e-6  # smoothing parameters stop where the fit moves by 4e-8
 ROWS = 240
 TARGETS = ("population", "sample")
+TITLES = {
+    "functionals": "Average law of {} (",
+    "effect": "Average effect of x, -0.5 to 0.5, on {} (",
+    "levels": "Average effect of g, a to b, on {} (",
+    "derivative": "Average slope of {} in z (",
+}
 BINARY = ("Logit", "Probit", "CLogLog")
 CATEGORIES = ("OrderedLogit", "OrderedProbit", "MultinomialLogit")
 LINEAR = de.MonotoneSpline("linear")
@@ -179,6 +185,8 @@ def test_every_answer_for_both_targets(name: str, weights: str, cov: str, by: An
         if what != "effects":
             assert len(e.names) == groups * len(functionals(name))
             assert len(set(e.names)) == len(e.names)
+            assert e.title.startswith(TITLES[what].format(res.spec.outcome.name))
+            assert (e.title[-12:], sample[what].title[-12:]) == ("(population)", "(these rows)")
 
 
 @pytest.mark.parametrize(
@@ -678,7 +686,7 @@ def test_answers_from_draws_have_the_same_words() -> None:
     ]
     for ask in asks:
         found = ask(res)
-        assert found.names == ask(other).names
+        assert (found.names, found.title) == (ask(other).names, ask(other).title)
         assert np.isfinite(found.std_error).all()
     for ci in (False, True):
         found, want = (r.predict(table().head(4), asked, ci=ci) for r in (res, other))

@@ -267,8 +267,8 @@ def test_columns_and_codes_of_the_rows_used(table: pd.DataFrame) -> None:
     ("names", "error", "says"),
     [
         ("nosuch", MissingColumnError, "nosuch.*cluster"),
-        ("hole", DataError, "cluster column 'hole' has 2 missing values among the 119"),
-        (["city", "hole"], DataError, "cluster column 'hole'"),
+        ("hole", DataError, "'hole' \\(cluster\\) has 2 missing values among the 119"),
+        (["city", "hole"], DataError, "Column 'hole' \\(cluster\\)"),
         (np.zeros(N), OptionError, "cluster must be the name.*length.*index"),
         (pd.Series(np.zeros(N)), OptionError, "cluster must be the name.*index"),
         ([], OptionError, "at least one"),

@@ -269,6 +269,11 @@ def test_a_file_keeps_answers_and_the_page_says_what_comes_first() -> None:
         "not causal even in",
     ):
         assert words in text
+    moves = "The logit moves with x, d. The rest: Location moves with x, d"
+    of_flow = " ".join(str(fitted("flow").summary()).split())
+    assert f"{moves}; scale and shape with none." in " ".join(text.split())
+    assert f"{moves}. Scale moves with none. Shape moves with none." in of_flow
+    assert "moves with" not in str(fitted("alone").summary())
     assert text.index("Average contrast") < text.index("Logit of")
     boot = de.bootstrap(SPECS["normal"], table(), reps=3, seed=1)
     assert list(boot.estimates.names) == list(fitted("normal").estimates.names)

@@ -741,6 +741,20 @@ def test_linear_combinations_with_intervals() -> None:
     assert np.allclose(out["std_error"], np.sqrt(np.diagonal(R @ V @ R.T)), rtol=1e-12)
 
 
+def test_a_title_stays_with_functions_alone() -> None:
+    """It is printed above the table, also after a pickle; other numbers by the same law have none."""
+    e = Estimates(("a", "b"), np.array([1.0, 2.0]), np.eye(2), title="Effect of x < 1 (population)")
+    for one in (e, e.linear("a - b"), e.function("a / b"), e.function("a / b", method="fieller")):
+        for kept in (one, pickle.loads(pickle.dumps(one))):
+            head, table = str(kept).split("\n", 1)
+            assert head == e.title
+            assert table == kept.table().to_string()
+            assert kept._repr_html_().startswith("<p>Effect of x &lt; 1 (population)</p>\n<div>")
+    other = e.others(["c"], e.values[:1], e.covariance[:1, :1])
+    assert str(other) == other.table().to_string()
+    assert other._repr_html_() == other.table()._repr_html_()
+
+
 @pytest.mark.parametrize("level", [0, 1, 95, -0.1, "0.95", np.nan])
 def test_levels_are_between_zero_and_one(level: Any) -> None:
     for call in (FIT.conf_int, FIT.odds_ratios, FIT.summary, lambda level: FIT.predict(ci=True, level=level)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -54,6 +54,7 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
 )
 from disteconometrics.estimators.extrapolation import ranges_of, warn_new
 from disteconometrics.estimators.law_answers import groups_of, some
+from disteconometrics.estimators.law_results import effect_title, law_title
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import CovarianceHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.fields import Count, Numbers, SavedSeed
@@ -369,10 +370,12 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         level = check_level(level)
         if data is not None:
             return self.attach(data).functionals(names, by=by, level=level)
+        title = law_title(self.spec.outcome.name, "population" if self.spec.variables else None)
         if by is None:
-            return self.drawn_average.functionals(names, level)
+            return replace(self.drawn_average.functionals(names, level), title=title)
         rows, weighing = self.data_rows().covariates, self._weighing(by, "population")
-        return functionals_of_groups(self._drawn_fits, rows, some(names), weighing, level)
+        found = functionals_of_groups(self._drawn_fits, rows, some(names), weighing, level)
+        return replace(found, title=title)
 
     @on_one_thread
     def effect(
@@ -428,7 +431,8 @@ class DistributionRegressionResults(Crossable, FittedResult, TakesCovariance, Ot
         ends = [scenario.part(0, rows.size, {name: value}).X for value in (low, high)]
         warn_outside(name, rows.X, ends)
         first, second = (Covariates(X, rows.offset) for X in ends)
-        return effects_of(self._drawn_fits, (first, second), asked, self._weighing(by, target))
+        found = effects_of(self._drawn_fits, (first, second), asked, self._weighing(by, target))
+        return replace(found, title=effect_title(name, low, high, self.spec.outcome.name, target))
 
     @on_one_thread
     @as_given

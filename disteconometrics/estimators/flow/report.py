@@ -89,7 +89,7 @@ def summary_of(
         sections = [estimates_section(estimates, level, f"Law of {f.outcome}")]
         return Summary("Flow Density Results", (left, right), tuple(sections), tuple(notes))
     sections = [estimates_section(estimates, level, f"Law of {f.outcome}, {WHOSE[target]}")]
-    notes[1:1] = [_moving(flow, names)]
+    notes[1:1] = [moving(flow, names)]
     if effects is None:
         notes.append("Effects: call effects() with the rows attached; this file holds none.")
     else:
@@ -127,7 +127,7 @@ def _on_fit(model: Any, flow: SplineFlow, f: FlowFacts) -> Sequence[str]:
     return notes
 
 
-def _moving(flow: SplineFlow, names: Sequence[str]) -> str:
+def moving(flow: SplineFlow, names: Sequence[str]) -> str:
     """Which variables move location, scale and shape."""
     kinds = {"Location": ("linear", "shift"), "Scale": ("scale",), "Shape": ("shape",)}
     words = []

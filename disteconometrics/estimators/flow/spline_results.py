@@ -46,7 +46,7 @@ from disteconometrics.estimators.law_answers import (
     NewRows,
     no_error_of_average,
 )
-from disteconometrics.estimators.law_results import LEVEL, saved_estimates
+from disteconometrics.estimators.law_results import LEVEL, law_title, saved_estimates
 from disteconometrics.estimators.refit import AVERAGED, refitting
 from disteconometrics.estimators.results import FitHeader, FittedResult, SavedResult, TakesCovariance
 from disteconometrics.estimators.rows import FitRows
@@ -645,7 +645,8 @@ class FlowResults(FittedResult, TakesCovariance, LawPictures, LawAnswers):
         arrays = saved.numbers(_ARRAYS, q=len(names), p=flow.structure.size)
         main, under = (_solution(arrays, which) for which in ("main", "under"))
         df = SplineEstimation(flow, main, facts.clusters).df
-        estimates = saved_estimates(names, arrays, df, facts.clusters)
+        title = law_title(spec.outcome.name, header.target if K else None)
+        estimates = saved_estimates(names, arrays, df, facts.clusters, title)
         effects = saved_effects(saved, header.effects, estimates)
         return cls(
             **header.fields_of(saved, arrays),

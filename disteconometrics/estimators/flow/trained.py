@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -27,6 +27,7 @@ from disteconometrics.estimators.flow.row_checks import check_support
 from disteconometrics.estimators.flow.trained_fit import TrainedFacts, Training, train_on_rows
 from disteconometrics.estimators.law_results import (
     law_section,
+    law_title,
     law_values,
     standard_functionals,
     without_errors,
@@ -264,7 +265,11 @@ class TrainedFlowResults(FittedResult):
     @cached_property
     def estimates(self) -> Estimates:
         """Functionals of the law averaged over the rows, of joint outcomes moments, without errors."""
-        return without_errors(self.facts.functionals or self._values(self.flow, self.labels()[1]))
+        return self._titled(self.facts.functionals or self._values(self.flow, self.labels()[1]))
+
+    def _titled(self, named: Mapping[str, float]) -> Estimates:
+        title = law_title(self.labels()[0], "sample" if self.flow.covariates else None)
+        return without_errors(named, title)
 
     def functionals(self, names: Any = None) -> Estimates:
         """Functionals of the law averaged over the rows of the fit, without standard errors.
@@ -281,7 +286,7 @@ class TrainedFlowResults(FittedResult):
         ------
         OptionError, NeedsData
         """
-        return self.estimates if names is None else without_errors(self._values(self.flow, listed(names)))
+        return self.estimates if names is None else self._titled(self._values(self.flow, listed(names)))
 
     def _values(self, flow: FittedFlow, names: Sequence[Any], draws: int = DRAWS) -> dict[str, float]:
         return law_values(self.average_law(flow), names, draws)

@@ -7,7 +7,7 @@ asked for.  Given covariates a net gives the quantile function of every row, inc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import repeat
@@ -25,6 +25,7 @@ from disteconometrics.distributions.law import Law
 from disteconometrics.errors import DataError, FileFormatError, FormulaError, OptionError, OutcomeError
 from disteconometrics.estimators.law_results import (
     law_section,
+    law_title,
     law_values,
     standard_functionals,
     without_errors,
@@ -293,7 +294,10 @@ class TransportDensityResults(FittedResult):
     @cached_property
     def estimates(self) -> Estimates:
         """Functionals of the law averaged over the rows, moments of joint outcomes; no standard errors."""
-        return without_errors(law_values(self._law, standard_functionals(self.facts.outcomes)))
+        return self._titled(law_values(self._law, standard_functionals(self.facts.outcomes)))
+
+    def _titled(self, named: Mapping[str, float]) -> Estimates:
+        return without_errors(named, law_title(self.labels()[0], "sample" if self.given else None))
 
     def functionals(self, names: Any = None) -> Estimates:
         """Functionals of the law averaged over the rows of the fit, without standard errors.
@@ -310,7 +314,7 @@ class TransportDensityResults(FittedResult):
         ------
         OptionError
         """
-        return self.estimates if names is None else without_errors(law_values(self._law, listed(names)))
+        return self.estimates if names is None else self._titled(law_values(self._law, listed(names)))
 
     @property
     def given(self) -> bool:
