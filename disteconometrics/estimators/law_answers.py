@@ -94,6 +94,7 @@ PREDICTED = ["estimate", "std_error", "conf_low", "conf_high"]  # columns of pre
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
 MOST_GROUPS = 50
 FAR_APART = 2.0  # standard errors of their difference, from which coefficient and slope are marked
+NOTHING = 1e-20  # of the squares of rows: a variance below is what is left of sums that are zero
 ROUNDING = 1e-6  # share of a standard error that is no difference
 
 
@@ -182,6 +183,16 @@ class Answering:
         every = self.groups(None)[0][1]
         of_fit = self.laws, self.bent, self.exact, self.seen, self.held, self.estimation
         return VariableEffects(self.scenario, self.X, shares, every, *of_fit)
+
+
+def _average(values: Array, shares: Array, a: Answering) -> Answer:
+    """The average of numbers of rows (n,) with shares (n,), which no coefficient moves."""
+    kept, first = shares > 0, a.laws(a.X[:1])
+    value = float(shares[kept] @ values[kept])
+    rows = np.zeros(len(shares))
+    if np.isfinite(value):
+        rows[kept] = shares[kept] * (values[kept] - value)
+    return Answer(value, first.cdf_sums(first.origin, np.zeros((1, 1)))[0], rows)
 
 
 def groups_of(column: Callable[[str], Any], by: Any, weights: Array) -> list[tuple[str, Array]]:
@@ -644,24 +655,27 @@ class LawAnswers(AveragedAnswers, Crossable):
             )
         return CodedMean() if how is None else CodedMean(how.low, how.high)
 
-    def mean_bounds(self, *, by: Any = None, target: str = "population") -> Estimates:
-        """Bounds of the mean, whatever the law is inside of records: averages of their lower and upper ends.
+    @on_one_thread
+    def mean_bounds(self, *, by: Any = None) -> Estimates:
+        """Bounds of the mean, whatever the law is: averages of the lower and upper ends of rows' records.
 
-        An end that is open has no average: of outcomes under a cap there is the lower bound alone.
+        A side that is open in some row has no average: of outcomes under a cap there is a lower bound alone.
 
         Parameters
         ----------
-        by, target : as in `functionals`.
+        by : name of a column, or a list of names, for averages over groups of rows.
 
         Returns
         -------
         Estimates
-            ``mean, at least`` and ``mean, at most``, with the standard errors of these averages.
+            ``mean, at least`` and ``mean, at most``, with the standard errors of these averages; NaN of a
+            group that lies in one cluster.
 
         Raises
         ------
         WithheldError
-            If outcomes were told exactly, by no rule for new rows, or with open ends at both sides.
+            If outcomes were told exactly, or with open ends at both sides.
+        NeedsData, OptionError, MissingColumnError, DataError
 
         Examples
         --------
@@ -669,17 +683,24 @@ class LawAnswers(AveragedAnswers, Crossable):
         >>> res = de.FlowDensity("brackets(foodexp, [0, 300, 500, 700, 900, 2100]) ~ 1", support=(0, 2100))
         >>> bounds = res.fit(de.datasets.engel()).mean_bounds()
         >>> dict(zip(bounds.names, bounds.values.round(), strict=True))
-        {'mean, at least': np.float64(495.0), 'mean, at most': np.float64(806.0)}
+        {'mean, at least': np.float64(495.0), 'mean, at most': np.float64(819.0)}
         """
-        ends = mean_ends(self.spec)  # type: ignore[attr-defined]
-        e = self.functionals(ends.names, by=by, target=target, of=ends.of)
-        groups = len(e.names) // len(ends.names)
-        words = [name.removeprefix(ends.names[0]) for name in e.names[:groups]]
-        R = np.kron(ends.weights, np.eye(groups))
-        values = np.repeat(ends.shifts, groups) + R @ e.values
-        labels = [f"{label}{word}" for label in ends.labels for word in words]
-        title = f"Bounds of the mean of {self._outcome_asked(None, 'outcome')} ({WHOSE[target]})"
-        return e.others(labels, values, R @ e.covariance @ R.T, R != 0, title=title)
+        corner = corner_of(self.spec)  # type: ignore[attr-defined]
+        records = self.data_rows().design.records  # type: ignore[attr-defined]
+        ends, a = mean_ends(records, None if corner is None else corner.low), self.of_outcome(near=False)
+        groups = a.groups(None) if by is None else groups_of(a.column, by, or_ones(a.weights, len(a.X)))
+        labels = [f"{label}{words}" for label in ends for words, _ in groups]
+        answers = [_average(end, shares, a) for end in ends.values() for _, shares in groups]
+        known = [i for i, answer in enumerate(answers) if np.isfinite(answer.value)]
+        if not known:
+            raise WithheldError("Records have open ends at both sides: they do not bound the mean.")
+        answers = [answers[i] for i in known]
+        found = estimates_of([labels[i] for i in known], answers, a.estimation, "population")
+        least = NOTHING * np.array([answer.rows @ answer.rows for answer in answers])
+        lost = least > np.diagonal(found.covariance)  # rows of one cluster sum to zero
+        V = np.where(lost[:, None] | lost, np.nan, found.covariance)
+        title = f"Bounds of the mean of {self._outcome_asked(None, 'outcome')} ({WHOSE['population']})"
+        return replace(found, covariance=V, title=title)
 
     def _of_new(self, names: Any, on: Any, of: Any, new: Any) -> tuple[NewRows, Any]:
         """What predictions of new rows need, of the outcome or of what is recorded of it."""

@@ -221,25 +221,30 @@ def test_models_of_an_outcome_and_its_logarithm_are_compared_on_its_scale() -> N
 
 
 def test_the_mean_is_bounded_by_the_ends_of_records() -> None:
-    """Under a cap by the recorded mean; in brackets by averages of their ends, with the errors of these."""
-    data = table()
-    capped = de.NormalRegression("topcoded(c, at=7) ~ x").fit(data)
-    own, told = capped.mean_bounds(by="d"), capped.functionals("mean", of="recorded", by="d")
-    assert own.names == ("mean, at least | d = 0.0", "mean, at least | d = 1.0")
-    assert np.array_equal(own.values, told.values)
-    assert own.covariance == pytest.approx(told.covariance)
-    bounds = np.array([0.0, 2.0, 3.0, 4.0, 5.0, 7.0, 40.0])
-    # in as many categories the law is free to have all shares
-    res = de.FlowDensity(f"brackets(y, {bounds.tolist()}) ~ 1", support=(0, 40)).fit(data)
-    found, at = res.mean_bounds(), np.searchsorted(bounds, data["y"], side="right") - 1
-    for j, ends in enumerate((bounds[at], bounds[at + 1])):
-        assert found.values[j] == pytest.approx(ends.mean(), rel=0.02)
-        assert found.std_error[j] == pytest.approx(ends.std() / np.sqrt(300), rel=0.1)
-    half = de.NormalRegression("topcoded(rounded(rc, to=0.5), at=7) ~ x").fit(data)
-    lower = half.functionals("mean", of="recorded").values - 0.25
-    assert np.array_equal(half.mean_bounds().values, lower)
-    cap = de.FlowDensity("brackets(y, [0, 2, 3, 4, 5, 7, inf]) ~ x", support="positive").fit(data)
-    assert np.isfinite(cap.mean_bounds().values).tolist() == [True]  # a cap is itself told on any support
+    """Averages of ends, of groups too, with their errors, whatever law was fitted and what it is given."""
+    data, bounds = table(), np.array([0.0, 2.0, 3.0, 4.0, 5.0, 7.0, 40.0])
+    at = np.searchsorted(bounds, data["y"], side="right") - 1
+    ends = [bounds[at], bounds[at + 1]]
+    for estimator in (de.NormalRegression, de.FlowDensity):
+        res = estimator(f"brackets(y, {bounds.tolist()}) ~ x").fit(data, cov="HC0")
+        assert res.mean_bounds().values == pytest.approx([end.mean() for end in ends])
+        errors = [end.std(ddof=1) / np.sqrt(300) for end in ends]
+        assert res.mean_bounds().std_error == pytest.approx(errors)
+        groups = [end[data["d"] == d].mean() for end in ends for d in (0, 1)]
+        assert res.mean_bounds(by="d").values == pytest.approx(groups)
+        assert res.mean_bounds(by="d").names[1] == "mean, at least | d = 1.0"
+    half = de.FlowDensity("mass(topcoded(rounded(rc, to=0.5), at=7), 2.5) ~ x").fit(data).mean_bounds()
+    lower = data["rc"] - np.where(data["rc"] == 2.5, 0.0, 0.25)  # a mass is known
+    assert dict(zip(half.names, half.values, strict=True)) == {"mean, at least": pytest.approx(lower.mean())}
+    weighted = de.NormalRegression("topcoded(c, at=7) ~ x", weights="w", weight_type="sampling")
+    w = 1.0 + data["d"]
+    found = weighted.fit({**data, "w": w}).mean_bounds()
+    assert found.values == pytest.approx([np.average(data["c"], weights=w)])
+    firms = data.assign(firm=np.arange(300) // 6, first=np.arange(300) < 6)
+    told = de.NormalRegression("interval(lo, hi) ~ 1").fit(firms, cov=de.Cluster("firm"))
+    assert told.mean_bounds().values == pytest.approx([data["lo"].mean(), data["hi"].mean()])
+    alone = np.isnan(told.mean_bounds(by="first").std_error)  # of a group in one cluster
+    assert alone.tolist() == [False, True] * 2
 
 
 @pytest.mark.parametrize(
@@ -248,7 +253,6 @@ def test_the_mean_is_bounded_by_the_ends_of_records() -> None:
         ("y", "told exactly"),
         ("mass(f, 3, corner=True)", "told exactly"),
         ("brackets(y, [-inf, 2, 3, 4, inf])", "open ends at both sides"),
-        ("interval(lo, hi)", "no rule for new rows"),
     ],
 )
 def test_without_ends_the_mean_has_no_bounds(left: str, why: str) -> None:
