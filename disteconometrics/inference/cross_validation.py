@@ -312,9 +312,10 @@ def cross_validate(
     _tell_failed(failed, len(given))
     sides = sorted({name for name, _ in outcomes.values()})
     if len(sides) > 1:
+        scale = ", or give on=, the name of a variable on whose scale all are scored" if on is None else ""
         raise DataError(
             f"Scores of different outcomes cannot be compared: {', '.join(map(repr, sides))}; write one "
-            f"left side, or give on=, the name of a variable on whose scale all are scored."
+            f"left side{scale}."
         )
     withheld = np.isnan(found[1]) & ~np.isnan(found[0])  # withheld in a fold: of no use in the others
     found[1][:, withheld.any(axis=0)] = np.nan

@@ -213,6 +213,10 @@ def test_models_of_an_outcome_and_its_logarithm_are_compared_on_its_scale() -> N
         assert (cv.table()["n"] == 300).all()
     with pytest.raises(DataError, match="give on="):
         de.cross_validate(models, data, folds=2, seed=1)
+    models = {left: de.NormalRegression(f"{left} ~ x") for left in ("f", "bottomcoded(f, at=3)")}
+    with pytest.raises(DataError, match=r"write one left side\.$"):
+        de.cross_validate(models, data, folds=2, seed=1, on="f")
+    models = {"same": de.NormalRegression("rounded(rc, to=0.5) ~ x")}
     with pytest.raises(OptionError, match="the scale is 'rc'"):
         de.cross_validate(models, data, folds=2, seed=1, on="y")
 
