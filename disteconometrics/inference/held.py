@@ -174,7 +174,9 @@ def warn_not_held(names: Sequence[str], held: Held) -> None:
     """Warn of functionals that are withheld because records tell nothing of them."""
     if names:
         hint = "ask for quantiles and probabilities inside, or of='recorded' for what is recorded"
-        hint += "; mean_bounds() bounds the mean" if any(re.match(r"mean($| \|)", n) for n in names) else ""
+        bounded = not (np.isfinite(held.low) and np.isfinite(held.high))  # by the side that is known
+        if bounded and any(re.match(r"mean($| \|)", n) for n in names):
+            hint += "; mean_bounds() bounds the mean"
         text = (
             f"Withheld: {', '.join(dict.fromkeys(names))}. The records tell nothing of where outcomes "
             f"{held.beyond} lie; {hint}."

@@ -11,7 +11,7 @@ import pytest
 import disteconometrics as de
 from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.recorded import RecordedLaw
-from disteconometrics.errors import DataError, OptionError, WithheldError
+from disteconometrics.errors import DataError, OptionError, UnidentifiedWarning, WithheldError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::disteconometrics.errors.UnidentifiedWarning",
@@ -249,6 +249,16 @@ def test_the_mean_is_bounded_by_the_ends_of_records() -> None:
     assert told.mean_bounds().values == pytest.approx([data["lo"].mean(), data["hi"].mean()])
     alone = np.isnan(told.mean_bounds(by="first").std_error)  # of a group in one cluster
     assert alone.tolist() == [False, True] * 2
+
+
+@pytest.mark.parametrize(
+    ("left", "some"), [("topcoded(c, at=7)", True), ("brackets(y, [-inf, 2, 3, 4, inf])", False)]
+)
+def test_bounds_of_the_mean_are_offered_where_there_are_some(left: str, some: bool) -> None:
+    res = de.FlowDensity(f"{left} ~ x").fit(table())
+    with pytest.warns(UnidentifiedWarning, match="Withheld: mean") as told:
+        res.functionals("mean")
+    assert ("mean_bounds()" in str(told[0].message)) == some
 
 
 @pytest.mark.parametrize(
