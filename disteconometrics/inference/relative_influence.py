@@ -22,7 +22,7 @@ __all__ = ["INEQUALITY", "Squares", "expected_squares", "reach", "relative_influ
 
 INEQUALITY = ("gini", "theil", "mld", "var_log")
 INSIDE, OUTSIDE = 48, 16  # nodes between the two quantiles, and beyond either
-LAWS = 1_000  # rows, evenly spaced, whose laws are asked
+LAWS = 1_000  # rows, drawn at random as those of panels come in turns, whose laws are asked
 FARTHER = 1000.0  # times as rare as these quantiles, where averages end
 
 
@@ -107,7 +107,8 @@ def reach(
     size : float, observations there.
     """
     some = np.flatnonzero(A.any(axis=1))
-    some = some[:: max(1, len(some) // LAWS)]
+    if len(some) > LAWS:
+        some = np.sort(np.random.default_rng(0).choice(some, LAWS, replace=False))
     own = laws.take(some)
     mean, mld = _moments(kind, own)
     near, beyond = expected_squares(kind, own.law, mean, values[some], mld, size)
