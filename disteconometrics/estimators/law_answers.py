@@ -94,7 +94,6 @@ PREDICTED = ["estimate", "std_error", "conf_low", "conf_high"]  # columns of pre
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
 MOST_GROUPS = 50
 FAR_APART = 2.0  # standard errors of their difference, from which coefficient and slope are marked
-NOTHING = 1e-20  # of the squares of rows: a variance below is what is left of sums that are zero
 ROUNDING = 1e-6  # share of a standard error that is no difference
 
 
@@ -695,12 +694,8 @@ class LawAnswers(AveragedAnswers, Crossable):
         if not known:
             raise WithheldError("Records have open ends at both sides: they do not bound the mean.")
         answers = [answers[i] for i in known]
-        found = estimates_of([labels[i] for i in known], answers, a.estimation, "population")
-        least = NOTHING * np.array([answer.rows @ answer.rows for answer in answers])
-        lost = least > np.diagonal(found.covariance)  # rows of one cluster sum to zero
-        V = np.where(lost[:, None] | lost, np.nan, found.covariance)
         title = f"Bounds of the mean of {self._outcome_asked(None, 'outcome')} ({WHOSE['population']})"
-        return replace(found, covariance=V, title=title)
+        return estimates_of([labels[i] for i in known], answers, a.estimation, "population", title)
 
     def _of_new(self, names: Any, on: Any, of: Any, new: Any) -> tuple[NewRows, Any]:
         """What predictions of new rows need, of the outcome or of what is recorded of it."""

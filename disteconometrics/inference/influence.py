@@ -44,7 +44,7 @@ from dataclasses import replace
 import numpy as np
 
 from disteconometrics.arrays import Array, Mask, or_ones
-from disteconometrics.errors import FewClustersWarning, LonelyUnitWarning, OptionError
+from disteconometrics.errors import FewClustersWarning, LonelyUnitWarning, OptionError, warn_user
 from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
@@ -67,6 +67,12 @@ __all__ = [
     "rows_covariance",
     "scaled_averaging",
 ]
+
+NOTHING = 1e-8  # of a standard error: rows that sum to less are what rounding leaves of zeros
+OF_ONE = (
+    "An average is over rows of a single cluster of {}, which shows no spread: it has no standard error. "
+    "Take other clusters, or target='sample' where these rows are all there is."
+)
 
 
 def is_model_based(kind: CovarianceKind) -> bool:
@@ -245,7 +251,7 @@ def influence_covariance(
 
     Returns
     -------
-    (q, q) float64 array
+    (q, q) float64 array, NaN of averages over rows of a single cluster
 
     Raises
     ------
@@ -256,8 +262,8 @@ def influence_covariance(
 
     Warns
     -----
-    CovarianceWarning
-        If a two-way matrix had to be made positive semi-definite.
+    CovarianceWarning, FewClustersWarning
+        If a two-way matrix had to be made positive semi-definite; if averages are over a single cluster.
 
     Examples
     --------
@@ -281,7 +287,22 @@ def influence_covariance(
         warnings.simplefilter("ignore", FewClustersWarning)  # what is to say about clusters has been said
         warnings.simplefilter("ignore", LonelyUnitWarning)
         found = rows_covariance(values, sum(parts[1:], parts[0]), kind, sampling)
-    return V + found.matrix
+    return _known(V + found.matrix, averaging, kind, sampling)
+
+
+def _known(V: Array, averaging: Array | None, kind: CovarianceKind, sampling: Sampling) -> Array:
+    """The covariance (q, q), NaN of averages over rows of a single cluster, which sum to zero in it."""
+    if averaging is None or not isinstance(kind, Cluster):
+        return V
+    alone, sizes = np.zeros(len(V), dtype=bool), np.abs(averaging)
+    told = sizes.sum(axis=0) > NOTHING * np.sqrt(np.abs(np.diagonal(V)))
+    for column in kind.columns:
+        c, groups = sampling.codes((column,))
+        inside = np.array([np.bincount(c, rows, groups) > 0 for rows in sizes.T])
+        alone |= (inside.sum(axis=1) == 1) & told
+    if alone.any():
+        warn_user(FewClustersWarning(OF_ONE.format(" and ".join(kind.columns))))
+    return np.where(alone[:, None] | alone, np.nan, V)
 
 
 def rows_covariance(

@@ -11,7 +11,13 @@ import pytest
 import disteconometrics as de
 from disteconometrics.distributions.atom import WithMass
 from disteconometrics.distributions.recorded import RecordedLaw
-from disteconometrics.errors import DataError, OptionError, UnidentifiedWarning, WithheldError
+from disteconometrics.errors import (
+    DataError,
+    FewClustersWarning,
+    OptionError,
+    UnidentifiedWarning,
+    WithheldError,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::disteconometrics.errors.UnidentifiedWarning",
@@ -247,7 +253,8 @@ def test_the_mean_is_bounded_by_the_ends_of_records() -> None:
     firms = data.assign(firm=np.arange(300) // 6, first=np.arange(300) < 6)
     told = de.NormalRegression("interval(lo, hi) ~ 1").fit(firms, cov=de.Cluster("firm"))
     assert told.mean_bounds().values == pytest.approx([data["lo"].mean(), data["hi"].mean()])
-    alone = np.isnan(told.mean_bounds(by="first").std_error)  # of a group in one cluster
+    with pytest.warns(FewClustersWarning, match="single cluster of firm"):
+        alone = np.isnan(told.mean_bounds(by="first").std_error)
     assert alone.tolist() == [False, True] * 2
 
 

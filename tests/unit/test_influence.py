@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import disteconometrics as de
-from disteconometrics.errors import OptionError
+from disteconometrics.errors import FewClustersWarning, OptionError
 from disteconometrics.inference.influence import averaging_rows, estimation_rows, influence_covariance
 from disteconometrics.inference.sampling import Sampling
 
@@ -58,3 +58,14 @@ def test_what_believes_the_model_needs_its_covariance() -> None:
     assert ask(np.array([[3.0]])) == 5.0
     with pytest.raises(OptionError, match="rests on the model"):
         ask(None)
+
+
+def test_an_average_over_one_cluster_has_no_error() -> None:
+    """Its rows sum to zero in the cluster, so that estimation alone would be left."""
+    table = TABLE[TABLE.firm.map(TABLE.firm.value_counts()) > 1].assign(region=TABLE.firm % 3)
+    for model in (de.NormalRegression("x ~ z"), de.Logit("y ~ x + z")):
+        res = model.fit(table, cov=de.Cluster("firm"))
+        with pytest.warns(FewClustersWarning, match="single cluster of firm"):
+            assert np.isnan(res.functionals("mean", by="firm").std_error).all()
+        assert np.isfinite(res.functionals("mean", by="firm", target="sample").std_error).all()
+        assert np.isfinite(res.functionals("mean", by="region").std_error).all()
