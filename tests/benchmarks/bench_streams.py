@@ -14,7 +14,8 @@ Measured on 29 November 2026 at load averages of 8 to 17, where seconds of one s
 Logit 4.2 to 4.9 CPU seconds beside 4.6 to 5.1 of memory (.91 and .96), 4 readings, 192 to 197 MB beside
 1,620, coefficients equal to 4e-15, errors to 4e-9; NormalRegression 3.7 to 4.3 in four runs beside 3.2, 4.8
 and 5.7, 5 readings, 149 MB beside 1,507, 4e-14 and 6e-15.  2e7 rows in 32 files: Logit
-16.3 to 20.1 CPU seconds, 4 readings, 223 MB.
+16.3 to 20.1 CPU seconds, 4 readings, 223 MB.  On a quiet machine, 30 November: Logit 3.3 beside 5.4 seconds
+(.60), NormalRegression 2.9 beside 3.6 (.82).
 
 ``--peers`` fits 20 numbers alone, with HC1: hdfe-stream's logit on the same files (PYTHONPATH has it, and
 pyfixest), and dask-glm's Newton, which gives no errors, on persisted arrays beside ours on a persisted
@@ -28,7 +29,8 @@ its five); the first reading .045 (checks of every column for gaps .009, check s
 the rest); the start from 50,000 rows .018. A fifth of dask-glm's is .14 to .19, and last pass and scores
 alone take .13. Steps with the information of a first full pass save none: two full passes and one for the
 score take .13 too. From the Parquet files it takes .34 to .42 and 241 to 264 MB; hdfe-stream (0.5.1) 4.6
-and 6.0, and 979 MB: 11 times as much and more.
+and 6.0, and 979 MB: 11 times as much and more. On a quiet machine, 30 November: .20 beside .65 of dask-glm, .29
+from the files.
 
 Coded rows on a disk, measured the same day at a load of 17, CPU seconds of the Logit with HC1: 1e6 rows of
 Parquet 1.00 read again (6 readings), .62 by cache="disk" (2), .38 by cache="memory" (1); 2e5 rows of CSV by
@@ -52,7 +54,8 @@ is the heartbeats of dask, which go with the wall. With cache="memory" the loop 
 4.0 and 16.8 % (idle 21.3 and 16.0 %). loky spent 25 % in workers then, as joblib ends those that grow by
 300 MB; of so much they keep nothing since. Without the profiler of dask
 (distributed.worker.profile.enabled) and with ticks of a second its heartbeats were less than half in
-earlier runs of that day.
+earlier runs of that day. On a quiet machine, 30 November, workers and here: loop 1.9 % here; loky 1.7 and 6.9 %
+of 3.2 seconds; dask 3.5 and 7.9 % of 5.7 seconds at 3.8 of wall (idle 1.8 and 1.5 %).
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 
 Each call is timed in two processes that take turns, one with OMP_NUM_THREADS=1 and one without; the median of
 the runs is printed with the ratio.  Bar: no call more than 10 % slower with the default.  Calls under a
-millisecond are left to their noise and marked.
+millisecond are left to their noise and marked.  Measured on 30 November 2026 on a quiet machine of two cores,
+three runs: 4, 1 and 1 of 50 over the bar, at most 1.31, calls of 1 to 16 ms and none of them twice.
 """
 
 from __future__ import annotations
