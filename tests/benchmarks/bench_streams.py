@@ -29,8 +29,8 @@ its five); the first reading .045 (checks of every column for gaps .009, check s
 the rest); the start from 50,000 rows .018. A fifth of dask-glm's is .14 to .19, and last pass and scores
 alone take .13. Steps with the information of a first full pass save none: two full passes and one for the
 score take .13 too. From the Parquet files it takes .34 to .42 and 241 to 264 MB; hdfe-stream (0.5.1) 4.6
-and 6.0, and 979 MB: 11 times as much and more. On a quiet machine, 30 November: .20 beside .65 of dask-glm, .29
-from the files.
+and 6.0, and 979 MB: 11 times as much and more. On a quiet machine, 30 November: .20 beside .65 of
+dask-glm, .29 from the files.
 
 Coded rows on a disk, measured the same day at a load of 17, CPU seconds of the Logit with HC1: 1e6 rows of
 Parquet 1.00 read again (6 readings), .62 by cache="disk" (2), .38 by cache="memory" (1); 2e5 rows of CSV by
@@ -54,8 +54,8 @@ is the heartbeats of dask, which go with the wall. With cache="memory" the loop 
 4.0 and 16.8 % (idle 21.3 and 16.0 %). loky spent 25 % in workers then, as joblib ends those that grow by
 300 MB; of so much they keep nothing since. Without the profiler of dask
 (distributed.worker.profile.enabled) and with ticks of a second its heartbeats were less than half in
-earlier runs of that day. On a quiet machine, 30 November, workers and here: loop 1.9 % here; loky 1.7 and 6.9 %
-of 3.2 seconds; dask 3.5 and 7.9 % of 5.7 seconds at 3.8 of wall (idle 1.8 and 1.5 %).
+earlier runs of that day. On a quiet machine, 30 November, workers and here: loop 1.9 % here; loky 1.7 and
+6.9 % of 3.2 seconds; dask 3.5 and 7.9 % of 5.7 seconds at 3.8 of wall (idle 1.8 and 1.5 %).
 """
 
 from __future__ import annotations
