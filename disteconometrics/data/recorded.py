@@ -68,13 +68,13 @@ class Recorder:
         )
 
     def bracket(self, y: Array) -> Indices:
-        """The numbers (n,) of the brackets that hold values, −1 and beyond the last for those outside."""
+        """The numbers (n,) of the brackets that hold values, −1 and beyond the last for those outside.
+
+        The last bracket is closed at both sides, or the first where these are closed at the right.
+        """
         bounds, left = np.array(self.bounds), self.closed == "left"
         code = np.searchsorted(bounds, y, side="right" if left else "left") - 1
-        code[(y == bounds[-1]) & left] = (
-            len(bounds) - 2
-        )  # the last bracket is closed at both sides, or the first
-        code[(y == bounds[0]) & (not left)] = 0
+        code[y == bounds[-1 if left else 0]] = len(bounds) - 2 if left else 0
         return np.asarray(code)
 
     def to_dict(self) -> dict[str, Any]:
